@@ -1,0 +1,334 @@
+//! A revision compiled for serving.
+//!
+//! [`compile`](compile::compile) turns a desired state into a [`Snapshot`]: immutable, swapped in whole, read by
+//! every core without a lock. What must outlive a snapshot (counters, health, connection pools' keys) lives in
+//! [`runtime`] and is found again by id, so that a reload of one tenant disturbs no other.
+
+pub mod runtime;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use runtime::{BackendState, PoolState, TenantState};
+
+/// Everything the data plane needs to serve one revision.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Number of the revision this was compiled from; grows by one with every accepted change.
+    pub revision: u64,
+    /// All tenants, ordered by id.
+    pub tenants: Vec<Arc<Tenant>>,
+    /// Which tenant owns a host name.
+    pub hosts: HostTable<HostEntry>,
+}
+
+/// What a host name leads to.
+#[derive(Debug, Clone)]
+pub struct HostEntry {
+    /// The one tenant that owns the name.
+    pub tenant: Arc<Tenant>,
+    /// The certificate to present; `None` where the name is served on plain listeners only.
+    pub certificate: Option<Arc<rustls::sign::CertifiedKey>>,
+}
+
+/// A table of exact and `*.` wildcard host names.
+#[derive(Debug, Clone)]
+pub struct HostTable<T> {
+    exact: std::collections::HashMap<Box<str>, T>,
+    /// Keyed by the name without `*.`; a wildcard covers exactly one label, as in RFC 6125 section 6.4.3.
+    wildcard: std::collections::HashMap<Box<str>, T>,
+}
+
+impl<T> Default for HostTable<T> {
+    fn default() -> Self {
+        Self { exact: std::collections::HashMap::new(), wildcard: std::collections::HashMap::new() }
+    }
+}
+
+impl<T> HostTable<T> {
+    /// Looks `host` up: lower case, no port, no trailing dot. An exact name wins over a wildcard.
+    pub fn get(&self, host: &str) -> Option<&T> {
+        self.exact.get(host).or_else(|| {
+            let (_, parent) = host.split_once('.')?;
+            self.wildcard.get(parent)
+        })
+    }
+
+    /// Adds `pattern` (`name` or `*.name`, lower case); gives back what stood there before.
+    pub fn insert(&mut self, pattern: &str, value: T) -> Option<T> {
+        match pattern.strip_prefix("*.") {
+            Some(parent) => self.wildcard.insert(parent.into(), value),
+            None => self.exact.insert(pattern.into(), value),
+        }
+    }
+}
+
+/// One tenant, ready to serve.
+#[derive(Debug)]
+pub struct Tenant {
+    /// The tenant's name in the desired state; unique and stable.
+    pub id: Arc<str>,
+    /// Routes in the order in which they are tried: the compiler sorts the most specific first.
+    pub routes: Vec<Route>,
+    /// Counters that outlive the snapshot.
+    pub state: Arc<TenantState>,
+}
+
+/// What a request must look like, and what then happens to it.
+#[derive(Debug)]
+pub struct Route {
+    /// The route's name, unique within its tenant.
+    pub name: Arc<str>,
+    /// Host patterns (`name` or `*.name`); empty: every host of the tenant.
+    pub hosts: Vec<Box<str>>,
+    /// The path condition.
+    pub path: PathMatch,
+    /// Allowed methods; empty: every method.
+    pub methods: Vec<Box<str>>,
+    /// Headers that must be there (lower-case name); `None` as value: any value.
+    pub headers: Vec<(Box<str>, Option<Box<str>>)>,
+    /// What to do.
+    pub action: Action,
+    /// Longest request body accepted, in bytes; over it 413.
+    pub max_body_bytes: u64,
+    /// Time limits.
+    pub timeouts: Timeouts,
+    /// The firewall policy in force here; `None`: the firewall is off for this route.
+    pub firewall: Option<Arc<FirewallPolicy>>,
+}
+
+/// A path condition. Paths are compared after percent-decoding of unreserved characters and dot-segment removal
+/// (RFC 3986 section 6.2.2), so that no spelling reaches a route that another spelling could not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathMatch {
+    /// The whole path.
+    Exact(Box<str>),
+    /// A prefix that ends at a segment boundary: `/a` covers `/a` and `/a/b`, not `/ab`. `/` covers all.
+    Prefix(Box<str>),
+}
+
+/// What a route does.
+#[derive(Debug)]
+pub enum Action {
+    /// Forward to a pool.
+    Forward {
+        /// Where to.
+        pool: Arc<Pool>,
+        /// Removed from the start of the path before forwarding (on a segment boundary).
+        strip_prefix: Option<Box<str>>,
+    },
+    /// Answer with a redirect. `location` may hold `{host}`, `{path}` and `{query}` (with its `?`).
+    Redirect {
+        /// 301, 302, 303, 307 or 308.
+        status: u16,
+        /// Template of the Location header.
+        location: Box<str>,
+    },
+    /// Answer with a fixed response.
+    Respond {
+        /// Status code, 200-599.
+        status: u16,
+        /// Content-Type header.
+        content_type: Box<str>,
+        /// The body.
+        body: Arc<[u8]>,
+    },
+}
+
+/// Time limits of a route.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// To establish a connection to a backend, TLS included.
+    pub connect: Duration,
+    /// From the request's last byte sent to the response head received.
+    pub first_byte: Duration,
+    /// Between two reads or writes while a body or an upgraded connection is passed.
+    pub idle: Duration,
+    /// From request head to response end; does not apply to upgraded connections and event streams.
+    pub total: Duration,
+}
+
+/// A set of backends that serve the same content.
+#[derive(Debug)]
+pub struct Pool {
+    /// `tenant/pool`: unique and stable across revisions.
+    pub id: Arc<str>,
+    /// How a backend is picked.
+    pub algorithm: Algorithm,
+    /// The backends, in the order of the desired state; never empty.
+    pub backends: Vec<Backend>,
+    /// Points of the consistent-hash ring, sorted: (hash, index into `backends`); empty unless `IpHash`.
+    pub ring: Vec<(u64, u16)>,
+    /// The protocol spoken to the backends.
+    pub protocol: BackendProtocol,
+    /// TLS to the backends; `None`: plain TCP.
+    pub tls: Option<BackendTls>,
+    /// Cookie stickiness.
+    pub sticky: Option<Sticky>,
+    /// Active checks.
+    pub health_check: Option<HealthCheck>,
+    /// Passive ejection.
+    pub ejection: Option<Ejection>,
+    /// Retries.
+    pub retry: Retry,
+    /// Most idle connections kept per backend and core.
+    pub max_idle_connections: usize,
+    /// Counters that outlive the snapshot.
+    pub state: Arc<PoolState>,
+}
+
+/// How a backend is picked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// Each in turn.
+    RoundRobin,
+    /// Smooth weighted round robin (as nginx: interleaved in proportion to weight).
+    WeightedRoundRobin,
+    /// Fewest requests in flight, relative to weight.
+    LeastConn,
+    /// Consistent hash of the client address: a lost backend moves only its own clients.
+    IpHash,
+    /// The better of two random backends by moving-average latency times requests in flight.
+    RandomTwo,
+}
+
+/// One address in a pool.
+#[derive(Debug)]
+pub struct Backend {
+    /// `tenant/pool/address`: unique and stable across revisions.
+    pub id: Arc<str>,
+    /// Host and port as written, for the Host header of health checks and for logs.
+    pub authority: Arc<str>,
+    /// Where to connect: a literal address, or a name that is resolved when it is needed.
+    pub address: BackendAddress,
+    /// Relative share, 1-1000.
+    pub weight: u32,
+    /// Health and load; outlives the snapshot.
+    pub state: Arc<BackendState>,
+}
+
+/// Where a backend is.
+#[derive(Debug, Clone)]
+pub enum BackendAddress {
+    /// A literal IP address and port.
+    Ip(SocketAddr),
+    /// A DNS name and port.
+    Name(Box<str>, u16),
+}
+
+/// The protocol spoken to a pool's backends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackendProtocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2: by ALPN over TLS, with prior knowledge over plain TCP.
+    Http2,
+}
+
+/// TLS towards a pool's backends.
+#[derive(Clone)]
+pub struct BackendTls {
+    /// The client configuration: roots, verification, ALPN.
+    pub config: Arc<rustls::ClientConfig>,
+    /// Name sent as SNI and verified; `None`: the backend's own host name or address.
+    pub server_name: Option<Box<str>>,
+}
+
+impl std::fmt::Debug for BackendTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BackendTls").field("server_name", &self.server_name).finish_non_exhaustive()
+    }
+}
+
+/// Cookie stickiness.
+#[derive(Debug, Clone)]
+pub struct Sticky {
+    /// Cookie name.
+    pub cookie: Box<str>,
+    /// How long the cookie binds a client.
+    pub ttl: Duration,
+}
+
+/// Active health check.
+#[derive(Debug, Clone)]
+pub struct HealthCheck {
+    /// What is asked.
+    pub kind: HealthKind,
+    /// Time between two checks of one backend; each is moved by up to 10 % at random.
+    pub interval: Duration,
+    /// Time for one check, connect included.
+    pub timeout: Duration,
+    /// Passed checks in a row that bring a backend back.
+    pub rise: u32,
+    /// Failed checks in a row that take a backend out.
+    pub fall: u32,
+}
+
+/// What a health check asks.
+#[derive(Debug, Clone)]
+pub enum HealthKind {
+    /// A TCP connection that is accepted.
+    Tcp,
+    /// An HTTP/1.1 GET.
+    Http {
+        /// Path and query.
+        path: Box<str>,
+        /// Host header; `None`: the backend's authority.
+        host: Option<Box<str>>,
+        /// Accepted status codes as inclusive ranges.
+        expected_status: Vec<(u16, u16)>,
+        /// Text that the first 64 KiB of the body must hold.
+        expected_body: Option<Box<str>>,
+    },
+}
+
+/// Passive ejection: a backend that fails real requests is left out for a while.
+#[derive(Debug, Clone, Copy)]
+pub struct Ejection {
+    /// Failures in a row (connect error, time-out, broken response, 502-504) that eject.
+    pub consecutive_failures: u32,
+    /// First ejection's length; doubles with each ejection in a row up to 10 times this.
+    pub base: Duration,
+    /// At most this share of a pool is ejected at once, in percent.
+    pub max_ejected_percent: u32,
+}
+
+/// Retry policy. Only requests that may be repeated are (RFC 9110 section 9.2.2), or ones of which no byte was
+/// sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Retry {
+    /// Attempts after the first one.
+    pub attempts: u32,
+    /// Retries may add at most this much to a pool's requests, in percent, over a sliding window.
+    pub budget_percent: u32,
+}
+
+/// The firewall in force on a route.
+pub struct FirewallPolicy {
+    /// Compiled rules, shared by every tenant that uses this version.
+    pub ruleset: Arc<veloflux_waf::Ruleset>,
+    /// This tenant's and route's differences from it.
+    pub overlay: veloflux_waf::Overlay,
+    /// Request-body bytes kept in memory for inspection.
+    pub body_limit_bytes: usize,
+    /// What happens to a body over the limit.
+    pub over_limit: OverLimit,
+    /// Response-body bytes inspected.
+    pub response_limit_bytes: usize,
+}
+
+impl std::fmt::Debug for FirewallPolicy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FirewallPolicy").field("overlay", &self.overlay).finish_non_exhaustive()
+    }
+}
+
+/// What happens to a request body over the inspection limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverLimit {
+    /// Refuse with 413.
+    Reject,
+    /// Inspect the prefix, pass the rest.
+    InspectPrefix,
+}

@@ -1,0 +1,170 @@
+//! State that outlives snapshots: found again by id, held by `Arc` from every snapshot that uses it.
+//!
+//! Only atomics live here, so that a request never waits for another core.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64};
+use std::sync::{Arc, Mutex, Weak};
+
+/// Health and load of one backend.
+#[derive(Debug)]
+pub struct BackendState {
+    /// The backend's id, `tenant/pool/address`.
+    pub id: Arc<str>,
+    /// What active checks last decided; a new backend counts as healthy until a check says otherwise.
+    pub healthy: AtomicBool,
+    /// Set while the backend takes no new requests but finishes old ones.
+    pub draining: AtomicBool,
+    /// Requests in flight.
+    pub in_flight: AtomicU32,
+    /// Moving average of time to response head, in microseconds.
+    pub latency_ewma_us: AtomicU64,
+    /// Failures in a row of real requests.
+    pub consecutive_failures: AtomicU32,
+    /// Ejected until this time, in milliseconds on the process clock; 0: not ejected.
+    pub ejected_until_ms: AtomicU64,
+    /// Ejections in a row.
+    pub ejections: AtomicU32,
+    /// Smooth weighted round robin's current weight.
+    pub current_weight: AtomicI64,
+}
+
+/// Counters of one pool.
+#[derive(Debug)]
+pub struct PoolState {
+    /// The pool's id, `tenant/pool`.
+    pub id: Arc<str>,
+    /// Round robin's next position.
+    pub next: AtomicU32,
+    /// Requests begun, for the retry budget (halved every window).
+    pub requests: AtomicU64,
+    /// Retries made, for the retry budget (halved every window).
+    pub retries: AtomicU64,
+    /// Start of the budget window, in milliseconds on the process clock.
+    pub window_start_ms: AtomicU64,
+}
+
+/// Counters of one tenant; what `/metrics` shows.
+#[derive(Debug)]
+pub struct TenantState {
+    /// The tenant's id.
+    pub id: Arc<str>,
+    /// Requests answered, by status class 1xx-5xx (index 0-4).
+    pub requests: [AtomicU64; 5],
+    /// Client connections or HTTP/2 streams being served.
+    pub active: AtomicI64,
+    /// Duration histogram: cumulative counts are made at read time; bounds in `DURATION_BOUNDS_US`.
+    pub duration: Histogram,
+    /// Firewall time per transaction.
+    pub waf_duration: Histogram,
+    /// Requests refused by the firewall.
+    pub waf_blocked: AtomicU64,
+    /// Requests that the firewall would have refused in detect mode.
+    pub waf_detected: AtomicU64,
+    /// Requests refused for any other reason (limits, bad host, no backend).
+    pub rejected: AtomicU64,
+}
+
+/// Upper bounds of the histograms' buckets, in microseconds; one more bucket holds the rest.
+pub const DURATION_BOUNDS_US: [u64; 14] =
+    [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 10_000_000];
+
+/// A fixed-bucket histogram of microseconds.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    /// Counts per bucket, not cumulative.
+    pub buckets: [AtomicU64; DURATION_BOUNDS_US.len() + 1],
+    /// Sum of all observations, in microseconds.
+    pub sum_us: AtomicU64,
+}
+
+impl Histogram {
+    /// Counts one observation.
+    pub fn observe(&self, us: u64) {
+        use std::sync::atomic::Ordering::Relaxed;
+        let bucket = DURATION_BOUNDS_US.iter().position(|&b| us <= b).unwrap_or(DURATION_BOUNDS_US.len());
+        self.buckets[bucket].fetch_add(1, Relaxed);
+        self.sum_us.fetch_add(us, Relaxed);
+    }
+}
+
+impl BackendState {
+    fn new(id: &Arc<str>) -> Self {
+        Self {
+            id: id.clone(),
+            healthy: AtomicBool::new(true),
+            draining: AtomicBool::new(false),
+            in_flight: AtomicU32::new(0),
+            latency_ewma_us: AtomicU64::new(0),
+            consecutive_failures: AtomicU32::new(0),
+            ejected_until_ms: AtomicU64::new(0),
+            ejections: AtomicU32::new(0),
+            current_weight: AtomicI64::new(0),
+        }
+    }
+}
+
+impl PoolState {
+    fn new(id: &Arc<str>) -> Self {
+        Self {
+            id: id.clone(),
+            next: AtomicU32::new(0),
+            requests: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
+            window_start_ms: AtomicU64::new(0),
+        }
+    }
+}
+
+impl TenantState {
+    fn new(id: &Arc<str>) -> Self {
+        Self {
+            id: id.clone(),
+            requests: Default::default(),
+            active: AtomicI64::new(0),
+            duration: Histogram::default(),
+            waf_duration: Histogram::default(),
+            waf_blocked: AtomicU64::new(0),
+            waf_detected: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+        }
+    }
+}
+
+/// Finds state again by id. Used when a snapshot is compiled and by observers, never on a request's path.
+#[derive(Debug, Default)]
+pub struct Registry {
+    backends: Mutex<HashMap<Arc<str>, Weak<BackendState>>>,
+    pools: Mutex<HashMap<Arc<str>, Weak<PoolState>>>,
+    tenants: Mutex<HashMap<Arc<str>, Weak<TenantState>>>,
+}
+
+macro_rules! get_or_create {
+    ($self:ident, $map:ident, $id:ident, $ty:ident) => {{
+        let mut map = $self.$map.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(found) = map.get($id).and_then(Weak::upgrade) {
+            return found;
+        }
+        map.retain(|_, weak| weak.strong_count() > 0);
+        let made = Arc::new($ty::new($id));
+        map.insert($id.clone(), Arc::downgrade(&made));
+        made
+    }};
+}
+
+impl Registry {
+    /// The backend's state, kept as long as any snapshot or request holds it.
+    pub fn backend(&self, id: &Arc<str>) -> Arc<BackendState> {
+        get_or_create!(self, backends, id, BackendState)
+    }
+
+    /// The pool's state.
+    pub fn pool(&self, id: &Arc<str>) -> Arc<PoolState> {
+        get_or_create!(self, pools, id, PoolState)
+    }
+
+    /// The tenant's state.
+    pub fn tenant(&self, id: &Arc<str>) -> Arc<TenantState> {
+        get_or_create!(self, tenants, id, TenantState)
+    }
+}
