@@ -7,6 +7,8 @@
 //! Everything fails closed: an unknown directive, operator, variable, transformation or action is a compile
 //! error that names file, line and text.
 
+pub mod transform;
+
 /// A compiled rule set: immutable, shared by every tenant that uses it.
 #[derive(Debug)]
 pub struct Ruleset {}
