@@ -17,6 +17,7 @@ mod overlay;
 mod record;
 mod ruleset;
 mod transaction;
+pub mod transform;
 
 pub use base::base_config;
 pub use error::{CompileError, CompileErrors, OverlayError};
