@@ -7,6 +7,7 @@
 //! Everything fails closed: an unknown directive, operator, variable, transformation or action is a compile
 //! error that names file, line and text.
 
+pub mod operator;
 pub mod transform;
 
 /// A compiled rule set: immutable, shared by every tenant that uses it.
