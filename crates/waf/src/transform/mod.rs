@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(Transformation::from_name("URLDECODEUNI"), Some(Transformation::UrlDecodeUni));
         assert_eq!(Transformation::from_name("normalizepath"), Some(Transformation::NormalisePath));
         assert_eq!(Transformation::from_name("cmd_line"), Some(Transformation::CmdLine));
-        assert_eq!(Transformation::from_name("rot13"), Option::None);
+        assert_eq!(Transformation::from_name("rot13"), None);
         for &each in Transformation::ALL {
             assert_eq!(Transformation::from_name(each.name()), Some(each));
         }
