@@ -50,6 +50,8 @@ pub(crate) enum Allow {
 /// One link of a chain: looks at values, and acts on each that matches.
 #[derive(Debug)]
 pub(crate) struct Link {
+    /// A `SecAction`: matches once, looking at nothing.
+    pub(crate) action: bool,
     pub(crate) targets: Box<[Target]>,
     pub(crate) check: Check,
     /// Matches where the check does not.

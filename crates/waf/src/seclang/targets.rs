@@ -107,21 +107,13 @@ fn read_selector(text: &str, xml: bool) -> Option<Selector> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use std::sync::Arc;
-
+mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::seclang::argument::Line;
-
-    pub(in crate::seclang) fn argument(text: &str) -> Argument {
-        let line = Line { file: Arc::from("t"), text: text.to_owned(), pieces: vec![(0, 1, 1)] };
-        Argument::new(&Arc::new(line), 0..text.len())
-    }
 
     fn show(text: &str) -> Vec<String> {
-        parse_targets(&argument(text))
+        parse_targets(&Argument::standalone(text))
             .unwrap()
             .into_iter()
             .map(|target| {
@@ -148,14 +140,14 @@ pub(super) mod tests {
     #[test]
     fn what_is_no_target_is_a_mistake() {
         for text in ["", "ARGS||TX", "!&ARGS", "ARGS:", "ARGS:/x", "AR GS", "ARGS|"] {
-            assert!(parse_targets(&argument(text)).is_err(), "{text}");
+            assert!(parse_targets(&Argument::standalone(text)).is_err(), "{text}");
         }
     }
 
     proptest! {
         #[test]
         fn never_panics(text in r#"([A-Z:/|,!&' \\"é*]|ARGS|XML){0,40}"#) {
-            let _ = parse_targets(&argument(&text));
+            let _ = parse_targets(&Argument::standalone(&text));
         }
     }
 }
