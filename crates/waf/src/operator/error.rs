@@ -34,16 +34,14 @@ pub enum OperatorError {
 }
 
 /// Operators of ModSecurity that this engine refuses to compile, each with the reason.
-const NOT_SUPPORTED: [(&str, &str); 9] = [
+const NOT_SUPPORTED: [(&str, &str); 7] = [
     ("fuzzyHash", "it needs the ssdeep library and its hash files"),
     ("gsbLookup", "it needs a copy of the Google Safe Browsing database"),
     ("inspectFile", "it runs a program for each uploaded file"),
-    ("rbl", "it asks a DNS server for each request"),
     ("rsub", "it rewrites request and response bodies"),
     ("validateDTD", "it makes an XML parser follow a document type definition"),
     ("validateHash", "it needs ModSecurity's link signing, which libmodsecurity v3 has not either"),
     ("validateSchema", "it needs an XML Schema processor"),
-    ("geoLookup", "no geographic database is given to the engine"),
 ];
 
 /// The error for a name that compiles to nothing.
@@ -78,6 +76,13 @@ pub enum OperatorFailure {
         /// Which one.
         detector: &'static str,
     },
+    /// The operator needs something from outside that the engine was not given.
+    Unavailable {
+        /// The operator's name.
+        operator: &'static str,
+        /// What is missing.
+        reason: &'static str,
+    },
     /// An argument that was expanded at run time is not usable.
     Argument {
         /// The operator's name.
@@ -92,6 +97,9 @@ impl fmt::Display for OperatorFailure {
         match self {
             Self::StepLimit => write!(formatter, "a regular expression ran into its step limit"),
             Self::Panicked { detector } => write!(formatter, "the {detector} detector panicked"),
+            Self::Unavailable { operator, reason } => {
+                write!(formatter, "@{operator} has no answer: {reason}")
+            }
             Self::Argument { operator, message } => write!(formatter, "@{operator}: {message}"),
         }
     }

@@ -42,7 +42,7 @@ pub(super) fn base64_value(byte: u8) -> Option<u8> {
 }
 
 /// Reads up to three octal digits at the front of `bytes`: their value, and how many there were.
-pub(super) fn octal(bytes: &[u8]) -> Option<(u16, usize)> {
+pub(crate) fn octal(bytes: &[u8]) -> Option<(u16, usize)> {
     let digits = bytes.iter().take(3).take_while(|byte| matches!(byte, b'0'..=b'7')).count();
     let value = bytes[..digits].iter().fold(0, |value, digit| value * 8 + u16::from(digit - b'0'));
     (digits > 0).then_some((value, digits))
