@@ -15,18 +15,7 @@ pub(crate) enum Check {
     Compiled(Operator),
     /// An operator whose argument is expanded for each evaluation.
     Expanded(RuntimeOperator, Template),
-    /// A pattern that is expanded and compiled for each evaluation.
-    Pattern(Template),
-    /// An operator that needs what is not there. Evaluating it fails, and so refuses; rule sets that only would use
-    /// it if they were told to compile.
-    Unavailable(&'static str),
 }
-
-/// Operators that ask the world outside, and why they cannot.
-const UNAVAILABLE: &[(&str, &str)] = &[
-    ("rbl", "@rbl asks DNS, which rules here do not"),
-    ("geolookup", "@geoLookup needs a geographical database, and there is none"),
-];
 
 impl Check {
     /// Compiles `operator`, which the rule file `from` names files for.
@@ -40,14 +29,10 @@ impl Check {
         if name == "unconditionalmatch" {
             return Ok(Self::Always);
         }
-        if let Some((_, why)) = UNAVAILABLE.iter().find(|(unavailable, _)| *unavailable == name) {
-            return Ok(Self::Unavailable(why));
-        }
         if template::has_macro(&operator.argument) {
             let argument = Template::parse(&operator.argument, names)?;
             return match RuntimeOperator::from_name(&name) {
                 Some(kind) => Ok(Self::Expanded(kind, argument)),
-                None if name == "rx" => Ok(Self::Pattern(argument)),
                 None => Err(format!("the argument of @{} cannot hold macros", operator.name)),
             };
         }
@@ -59,21 +44,10 @@ impl Check {
     /// The argument, where it holds macros.
     pub(crate) fn template(&self) -> Option<&Template> {
         match self {
-            Self::Expanded(_, template) | Self::Pattern(template) => Some(template),
-            Self::Always | Self::Compiled(_) | Self::Unavailable(_) => None,
+            Self::Expanded(_, template) => Some(template),
+            Self::Always | Self::Compiled(_) => None,
         }
     }
-}
-
-/// Compiles a pattern that was expanded from macros; it reads no files.
-pub(crate) fn compile_pattern(pattern: &str) -> Result<Operator, String> {
-    struct NoFiles;
-    impl DataFiles for NoFiles {
-        fn read(&self, path: &str) -> Result<Vec<u8>, String> {
-            Err(format!("{path} is not read while judging"))
-        }
-    }
-    Operator::compile("rx", pattern, &NoFiles).map_err(|error| error.to_string())
 }
 
 /// The files that one rule file's operators name.

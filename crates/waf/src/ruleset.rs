@@ -30,7 +30,26 @@ pub struct Ruleset {
     /// The variables that some rule reads: others need not be made.
     pub(crate) variables: Variables,
     pub(crate) settings: Settings,
+    pub(crate) scores: Scores,
     signatures: Vec<String>,
+}
+
+/// Slots of the variables in which rule sets add up scores; the first that is set holds the score.
+#[derive(Debug)]
+pub(crate) struct Scores {
+    pub(crate) inbound: Vec<u32>,
+    pub(crate) outbound: Vec<u32>,
+}
+
+impl Scores {
+    /// Names in CRS 4 and in CRS 3.
+    fn find(names: &Names) -> Self {
+        let slots = |known: [&str; 2]| known.iter().filter_map(|name| names.find(name.as_bytes())).collect();
+        Self {
+            inbound: slots(["blocking_inbound_anomaly_score", "anomaly_score"]),
+            outbound: slots(["blocking_outbound_anomaly_score", "outbound_anomaly_score"]),
+        }
+    }
 }
 
 /// What a listing shows of a rule.
@@ -97,7 +116,8 @@ impl Ruleset {
         settings: Settings,
         signatures: Vec<String>,
     ) -> Self {
-        Self { rules: rules.into(), phases, names, chains, variables, settings, signatures }
+        let scores = Scores::find(&names);
+        Self { scores, rules: rules.into(), phases, names, chains, variables, settings, signatures }
     }
 
     /// How many rules there are; a chain is one.

@@ -143,11 +143,15 @@ impl Actions {
                     self.controls.push((control, action.place.clone()));
                 }
             }
-            "setsid" => self.controls.push((ControlText::SetSession(value()?.to_owned()), action.place.clone())),
+            "setsid" => {
+                self.controls.push((ControlText::SetSession(value()?.to_owned()), action.place.clone()))
+            }
             "setuid" => self.controls.push((ControlText::SetUser(value()?.to_owned()), action.place.clone())),
             other => match UNUSED.iter().find(|(name, ..)| *name == other) {
                 Some((_, Unused::Harmless, _)) => {}
-                Some((_, Unused::Unsupported, why)) => return Err(format!("{other} is not supported: {why}")),
+                Some((_, Unused::Unsupported, why)) => {
+                    return Err(format!("{other} is not supported: {why}"));
+                }
                 None => return Err(format!("there is no action {other}")),
             },
         }
@@ -190,8 +194,16 @@ const UNUSED: &[(&str, Unused, &str)] = &[
     ("accuracy", Unused::Harmless, "metadata that nothing reads"),
     ("maturity", Unused::Harmless, "metadata that nothing reads"),
     ("ver", Unused::Harmless, "metadata that nothing reads"),
-    ("auditlog", Unused::Harmless, "one record per transaction is the audit log; `log` decides what is in it"),
-    ("noauditlog", Unused::Harmless, "one record per transaction is the audit log; `nolog` decides what is not"),
+    (
+        "auditlog",
+        Unused::Harmless,
+        "one record per transaction is the audit log; `log` decides what is in it",
+    ),
+    (
+        "noauditlog",
+        Unused::Harmless,
+        "one record per transaction is the audit log; `nolog` decides what is not",
+    ),
     ("initcol", Unused::Harmless, "every collection is there, and lives as long as its transaction"),
     ("expirevar", Unused::Harmless, "collections end with their transaction, before any expiry"),
     ("deprecatevar", Unused::Harmless, "collections end with their transaction, before any decay"),
@@ -225,9 +237,12 @@ fn phase(text: &str) -> Result<u8, String> {
 fn control(text: &str) -> Result<Option<ControlText>, String> {
     let (name, value) = text.split_once('=').ok_or("ctl takes name=value")?;
     let value = value.trim();
-    let target = || value.split_once(';').ok_or("expected `;` and a target").map(|(rules, target)| {
-        (rules.trim(), target.trim().to_owned())
-    });
+    let target = || {
+        value
+            .split_once(';')
+            .ok_or("expected `;` and a target")
+            .map(|(rules, target)| (rules.trim(), target.trim().to_owned()))
+    };
     Ok(Some(match name.trim().to_ascii_lowercase().as_str() {
         "ruleremovebyid" => ControlText::RemoveRules(RuleFilter::Ids(id_ranges(value)?)),
         "ruleremovebytag" => ControlText::RemoveRules(RuleFilter::Tag(value.to_owned())),

@@ -89,7 +89,13 @@ impl Builder<'_> {
             info: RuleInfo {
                 id: draft.id,
                 phase: draft.phase,
-                tags: draft.tags().cloned().collect::<Vec<_>>().into_iter().map(|tag| self.tag(tag)).collect(),
+                tags: draft
+                    .tags()
+                    .cloned()
+                    .collect::<Vec<_>>()
+                    .into_iter()
+                    .map(|tag| self.tag(tag))
+                    .collect(),
                 message: draft.message().to_owned(),
                 file: Arc::clone(&head.place.file),
                 line: head.place.line,
@@ -116,15 +122,17 @@ impl Builder<'_> {
         let (action, targets, check, negated) = match &link.looks {
             None => (true, Vec::new(), Check::Always, false),
             Some((texts, operator)) => {
-                let targets = targets::compile(texts, &mut self.names).map_err(|(index, message)| Mistake {
-                    place: texts[index].place.clone(),
-                    text: texts[index].variable.clone(),
-                    message,
-                })?;
+                let targets =
+                    targets::compile(texts, &mut self.names).map_err(|(index, message)| Mistake {
+                        place: texts[index].place.clone(),
+                        text: texts[index].variable.clone(),
+                        message,
+                    })?;
                 let from = &operator.place.file;
-                let check = Check::compile(operator, &mut self.names, self.files, from).map_err(|message| {
-                    Mistake { place: operator.place.clone(), text: String::new(), message }
-                })?;
+                let check =
+                    Check::compile(operator, &mut self.names, self.files, from).map_err(|message| {
+                        Mistake { place: operator.place.clone(), text: String::new(), message }
+                    })?;
                 (false, targets, check, operator.negated)
             }
         };
@@ -141,7 +149,11 @@ impl Builder<'_> {
         transformations.extend(&actions.transformations);
         let changes = actions.set_variables.iter().map(|text| self.change(text)).collect::<Result<_, _>>()?;
         let controls = actions.controls.iter().map(|(control, place)| {
-            self.control(control).map_err(|message| Mistake { place: place.clone(), text: String::new(), message })
+            self.control(control).map_err(|message| Mistake {
+                place: place.clone(),
+                text: String::new(),
+                message,
+            })
         });
         let controls = controls.collect::<Result<_, _>>()?;
         Ok(Link {
@@ -176,7 +188,8 @@ impl Builder<'_> {
 
     fn outcome(&mut self, rule: &RuleDraft) -> Result<Outcome, Mistake> {
         let actions = &rule.head().actions;
-        let inherited = rule.defaults.as_ref().map_or(Disruptive::Pass, |defaults| defaults.disruptive.clone());
+        let inherited =
+            rule.defaults.as_ref().map_or(Disruptive::Pass, |defaults| defaults.disruptive.clone());
         let status = actions.status.or(rule.defaults.as_ref().and_then(|defaults| defaults.status));
         let disruptive = match actions.disruptive.clone() {
             None | Some(Disruptive::Block) => inherited,
@@ -205,9 +218,10 @@ impl Builder<'_> {
             let behind = rules[index + 1..].iter().position(|rule| rule.id == id)?;
             Some(index + 1 + behind + 1)
         };
-        let target = marked.map(|marker| marker.rule).or_else(by_id).ok_or_else(|| {
-            marker.mistake("no SecMarker of this name follows".to_owned())
-        })?;
+        let target = marked
+            .map(|marker| marker.rule)
+            .or_else(by_id)
+            .ok_or_else(|| marker.mistake("no SecMarker of this name follows".to_owned()))?;
         Ok(rules[..target].iter().filter(|rule| rule.phase == phase).count() as u32)
     }
 
@@ -270,7 +284,11 @@ impl Builder<'_> {
     fn bits(&self, filter: &RuleFilter) -> RuleBits {
         let rules = &self.gathered.rules;
         let mut bits = RuleBits::empty(rules.len());
-        rules.iter().enumerate().filter(|(_, rule)| filter.covers(rule)).for_each(|(index, _)| bits.insert(index));
+        rules
+            .iter()
+            .enumerate()
+            .filter(|(_, rule)| filter.covers(rule))
+            .for_each(|(index, _)| bits.insert(index));
         bits
     }
 }

@@ -115,7 +115,9 @@ impl Defaults {
             || !actions.set_variables.is_empty()
             || !actions.controls.is_empty();
         if more {
-            return Err("SecDefaultAction takes phase, log, a disruptive action, status, t and tag".to_owned());
+            return Err(
+                "SecDefaultAction takes phase, log, a disruptive action, status, t and tag".to_owned()
+            );
         }
         let defaults = Self {
             transformations: actions.transformations,

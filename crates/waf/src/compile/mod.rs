@@ -110,7 +110,9 @@ impl<'f> Reader<'f> {
             ("secaction", [actions]) => self.rule(directive, None, Some(actions)),
             ("secdefaultaction", [actions]) => self.default_action(actions),
             ("secmarker", [name]) => {
-                self.gathered.markers.push(Marker { name: name.unescaped(), rule: self.gathered.rules.len() });
+                self.gathered
+                    .markers
+                    .push(Marker { name: name.unescaped(), rule: self.gathered.rules.len() });
                 Ok(())
             }
             ("seccomponentsignature", [signature]) => {
@@ -133,9 +135,15 @@ impl<'f> Reader<'f> {
         let arguments: Vec<String> = directive.arguments.iter().map(Argument::unescaped).collect();
         match self.gathered.settings.apply(&directive.name, &arguments) {
             Ok(true) => Ok(()),
-            Ok(false) => Err(mistake(directive, RULE_DIRECTIVES.iter().find_map(|(name, takes)| {
-                name.eq_ignore_ascii_case(&directive.name).then(|| format!("{name} takes {takes}"))
-            }).unwrap_or_else(|| "there is no such directive".to_owned()))),
+            Ok(false) => Err(mistake(
+                directive,
+                RULE_DIRECTIVES
+                    .iter()
+                    .find_map(|(name, takes)| {
+                        name.eq_ignore_ascii_case(&directive.name).then(|| format!("{name} takes {takes}"))
+                    })
+                    .unwrap_or_else(|| "there is no such directive".to_owned()),
+            )),
             Err(message) => Err(mistake(directive, message)),
         }
     }
@@ -183,7 +191,9 @@ impl<'f> Reader<'f> {
     fn include(&mut self, pattern: &Argument, optional: bool, depth: usize) -> Result<(), Mistake> {
         let from = pattern.place().file;
         if depth >= limits::INCLUDE_DEPTH {
-            return Err(pattern.mistake(format!("files inside files, more than {} deep", limits::INCLUDE_DEPTH)));
+            return Err(
+                pattern.mistake(format!("files inside files, more than {} deep", limits::INCLUDE_DEPTH))
+            );
         }
         let names = self.files.glob(&pattern.unescaped(), &from).map_err(|why| pattern.mistake(why))?;
         if names.is_empty() && !optional {
@@ -191,7 +201,8 @@ impl<'f> Reader<'f> {
         }
         for name in names {
             let bytes = self.files.read(&name, "").map_err(|why| pattern.mistake(why))?;
-            let text = String::from_utf8(bytes).map_err(|_| pattern.mistake(format!("{name} is not UTF-8")))?;
+            let text =
+                String::from_utf8(bytes).map_err(|_| pattern.mistake(format!("{name} is not UTF-8")))?;
             self.source(&Arc::from(name), &text, depth + 1);
         }
         Ok(())

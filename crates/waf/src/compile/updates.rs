@@ -51,13 +51,18 @@ pub(super) fn read(name: &str, arguments: &[Argument]) -> Result<Option<Update>,
         }
         ("secruleremovebytag", [filter]) => Update::Remove(tag(filter)),
         ("secruleremovebymsg", [filter]) => Update::Remove(message(filter)),
-        ("secruleupdatetargetbyid", [filter, rest @ ..]) => Update::Targets(ids(filter)?, targets(filter, rest)?),
-        ("secruleupdatetargetbytag", [filter, rest @ ..]) => Update::Targets(tag(filter), targets(filter, rest)?),
+        ("secruleupdatetargetbyid", [filter, rest @ ..]) => {
+            Update::Targets(ids(filter)?, targets(filter, rest)?)
+        }
+        ("secruleupdatetargetbytag", [filter, rest @ ..]) => {
+            Update::Targets(tag(filter), targets(filter, rest)?)
+        }
         ("secruleupdatetargetbymsg", [filter, rest @ ..]) => {
             Update::Targets(message(filter), targets(filter, rest)?)
         }
         ("secruleupdateactionbyid", [filter, actions]) => {
-            let id = filter.raw().trim().parse().map_err(|_| filter.mistake("expected the id of one rule"))?;
+            let id =
+                filter.raw().trim().parse().map_err(|_| filter.mistake("expected the id of one rule"))?;
             Update::Actions(id, Box::new(Actions::gather(&seclang::parse_actions(actions)?)?))
         }
         _ => return Ok(None),
@@ -114,7 +119,8 @@ fn update_targets(rule: &mut RuleDraft, update: &TargetsUpdate) {
     let Some((targets, _)) = rule.links.first_mut().and_then(|link| link.looks.as_mut()) else { return };
     if let Some(replaced) = &update.replaced {
         let same = |target: &TargetText| {
-            (&target.variable, &target.selector, target.count) == (&replaced.variable, &replaced.selector, replaced.count)
+            (&target.variable, &target.selector, target.count)
+                == (&replaced.variable, &replaced.selector, replaced.count)
         };
         targets.retain(|target| !same(target));
     }

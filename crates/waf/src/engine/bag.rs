@@ -89,7 +89,8 @@ mod tests {
 
     #[test]
     fn numbers_as_c_reads_them() {
-        for (text, value) in [("12abc", 12), (" -5", -5), ("+3", 3), ("", 0), ("x", 0), ("99999999999999999999", i64::MAX)]
+        for (text, value) in
+            [("12abc", 12), (" -5", -5), ("+3", 3), ("", 0), ("x", 0), ("99999999999999999999", i64::MAX)]
         {
             assert_eq!(number(text.as_bytes()), value, "{text}");
         }

@@ -116,10 +116,16 @@ impl<'p> State<'p> {
                     return;
                 }
                 self.slots().for_each(|(name, value)| owned(name, value.bytes()));
-                self.bag(variable).iter().flat_map(|bag| bag.iter()).for_each(|(name, value)| owned(name, value.bytes()));
+                self.bag(variable)
+                    .iter()
+                    .flat_map(|bag| bag.iter())
+                    .for_each(|(name, value)| owned(name, value.bytes()));
             }
             variable if variable.is_persistent() => {
-                self.bag(variable).iter().flat_map(|bag| bag.iter()).for_each(|(name, value)| owned(name, value.bytes()));
+                self.bag(variable)
+                    .iter()
+                    .flat_map(|bag| bag.iter())
+                    .for_each(|(name, value)| owned(name, value.bytes()));
             }
             Variable::MatchedVars => {
                 self.matched.iter().for_each(|matched| owned(&matched.name, Cow::Borrowed(&matched.value)));
@@ -127,7 +133,9 @@ impl<'p> State<'p> {
             Variable::MatchedVarsNames => {
                 self.matched.iter().for_each(|matched| owned(&matched.name, Cow::Borrowed(&matched.name)));
             }
-            Variable::Rule => self.rule_members().into_iter().for_each(|(key, value)| owned(key.as_bytes(), value)),
+            Variable::Rule => {
+                self.rule_members().into_iter().for_each(|(key, value)| owned(key.as_bytes(), value))
+            }
             // No database, nothing found: see `check::Check::Unavailable`.
             Variable::Geo => {}
             _ => match groups(variable) {
@@ -190,7 +198,9 @@ impl<'p> State<'p> {
         let computed = match variable {
             Variable::MatchedVar => self.last_match.as_ref().map(|matched| matched.value.clone()),
             Variable::MatchedVarName => self.last_match.as_ref().map(|matched| matched.name.clone()),
-            Variable::ReqbodyProcessor => self.processor.map(|processor| processor.name().as_bytes().to_vec()),
+            Variable::ReqbodyProcessor => {
+                self.processor.map(|processor| processor.name().as_bytes().to_vec())
+            }
             Variable::HighestSeverity => {
                 text(self.highest_severity.map_or(255, super::super::ruleset::Severity::level).to_string())
             }

@@ -8,7 +8,7 @@ use super::collect::Candidate;
 use super::data::Data;
 use super::forms::{stages, transform};
 use super::state::{MatchedVariable, State};
-use crate::check::{self, Check};
+use crate::check::Check;
 use crate::limits;
 use crate::operator::{Captures, Operator, OperatorFailure, RuntimeOperator};
 use crate::program::{Allow, Change, ChangeKind, Control, EngineMode, Link, MemberName, Outcome, Rule};
@@ -89,7 +89,8 @@ impl<'p> State<'p> {
             self.control(data, control);
         }
         if let Some(severity) = rule.severity {
-            self.highest_severity = Some(self.highest_severity.map_or(severity, |highest| highest.min(severity)));
+            self.highest_severity =
+                Some(self.highest_severity.map_or(severity, |highest| highest.min(severity)));
         }
         self.write(rule, report);
         Ok(true)
@@ -117,7 +118,7 @@ impl<'p> State<'p> {
         if self.evaluations > limits::EVALUATIONS {
             return Err(Failure::Limit("evaluations"));
         }
-        let asked = self.ask(data, &link.check)?;
+        let asked = self.ask(data, &link.check);
         let chains = &self.ruleset.chains;
         let stages = stages(chains, link.chain, link.multi_match);
         let mut any = false;
@@ -149,18 +150,12 @@ impl<'p> State<'p> {
     }
 
     /// Makes a link's check ready for the values of this evaluation.
-    fn ask(&self, data: &Data, check: &'p Check) -> Result<Asked<'p>, Failure> {
-        Ok(match check {
+    fn ask(&self, data: &Data, check: &'p Check) -> Asked<'p> {
+        match check {
             Check::Always => Asked::Always,
             Check::Compiled(operator) => Asked::Compiled(operator),
             Check::Expanded(operator, argument) => Asked::Expanded(*operator, self.expand(data, argument)),
-            Check::Pattern(pattern) => {
-                let pattern = self.expand(data, pattern);
-                let pattern = String::from_utf8_lossy(&pattern);
-                Asked::Built(check::compile_pattern(&pattern).map_err(Failure::Operator)?.into())
-            }
-            Check::Unavailable(why) => return Err(Failure::Operator((*why).to_owned())),
-        })
+        }
     }
 
     /// Notes a value that matched, for `MATCHED_VAR` and its kin, and what was captured.
@@ -176,7 +171,13 @@ impl<'p> State<'p> {
     }
 
     /// Does what a link does on each match.
-    fn act(&mut self, data: &Data, rule: &'p Rule, link: &'p Link, report: &mut Report) -> Result<(), Failure> {
+    fn act(
+        &mut self,
+        data: &Data,
+        rule: &'p Rule,
+        link: &'p Link,
+        report: &mut Report,
+    ) -> Result<(), Failure> {
         for change in &link.changes {
             self.change(data, change)?;
         }
@@ -286,7 +287,13 @@ impl<'p> State<'p> {
             Outcome::Refuse { status, drop, redirect } => {
                 let redirect = redirect.as_ref().map(|target| self.expand(data, target));
                 let cause = Cause::Rule(rule.info.id);
-                self.refuse(Refusal { cause, status: *status, phase: rule.info.phase, drop: *drop, redirect });
+                self.refuse(Refusal {
+                    cause,
+                    status: *status,
+                    phase: rule.info.phase,
+                    drop: *drop,
+                    redirect,
+                });
                 if self.record.refused.is_some() {
                     return Next::End;
                 }
@@ -303,7 +310,6 @@ impl<'p> State<'p> {
 enum Asked<'p> {
     Always,
     Compiled(&'p Operator),
-    Built(Box<Operator>),
     Expanded(RuntimeOperator, Vec<u8>),
 }
 
@@ -315,7 +321,6 @@ impl Asked<'_> {
                 Ok(true)
             }
             Self::Compiled(operator) => operator.matches(input, captures),
-            Self::Built(operator) => operator.matches(input, captures),
             Self::Expanded(operator, argument) => operator.matches(argument, input, captures),
         };
         answer.map_err(|failure| match failure {

@@ -99,7 +99,8 @@ impl<'p> State<'p> {
     }
 
     pub(super) fn is_removed(&self, rule: usize) -> bool {
-        self.overlay.removed.contains(rule) || self.removed.as_ref().is_some_and(|removed| removed.contains(rule))
+        self.overlay.removed.contains(rule)
+            || self.removed.as_ref().is_some_and(|removed| removed.contains(rule))
     }
 
     pub(super) fn remove(&mut self, rules: &RuleBits) {
@@ -131,7 +132,10 @@ impl<'p> State<'p> {
     /// TX variables with a slot that are set.
     pub(super) fn slots(&self) -> impl Iterator<Item = (&'p [u8], &Value)> {
         let names = &self.ruleset.names;
-        self.slots.iter().enumerate().filter_map(|(slot, value)| Some((names.name(slot as u32), value.as_ref()?)))
+        self.slots
+            .iter()
+            .enumerate()
+            .filter_map(|(slot, value)| Some((names.name(slot as u32), value.as_ref()?)))
     }
 
     /// The variables of `collection` that have no slot.

@@ -75,7 +75,11 @@ mod tests {
     use super::*;
 
     fn show(text: &str) -> Vec<(String, Option<String>)> {
-        parse_actions(&Argument::standalone(text)).unwrap().into_iter().map(|action| (action.name, action.value)).collect()
+        parse_actions(&Argument::standalone(text))
+            .unwrap()
+            .into_iter()
+            .map(|action| (action.name, action.value))
+            .collect()
     }
 
     #[test]

@@ -87,9 +87,10 @@ fn target(text: &Argument) -> Parsed<TargetText> {
     }
     let selector = match selector {
         None => None,
-        Some(selector) => Some(read_selector(selector, is_xml(variable)).ok_or_else(|| {
-            text.mistake("expected a name or a /pattern/ behind the colon")
-        })?),
+        Some(selector) => Some(
+            read_selector(selector, is_xml(variable))
+                .ok_or_else(|| text.mistake("expected a name or a /pattern/ behind the colon"))?,
+        ),
     };
     Ok(TargetText { except, count, variable: variable.to_ascii_uppercase(), selector, place: text.place() })
 }
@@ -117,7 +118,13 @@ mod tests {
             .unwrap()
             .into_iter()
             .map(|target| {
-                let sign = if target.except { "!" } else if target.count { "&" } else { "" };
+                let sign = if target.except {
+                    "!"
+                } else if target.count {
+                    "&"
+                } else {
+                    ""
+                };
                 match target.selector {
                     None => format!("{sign}{}", target.variable),
                     Some(Selector::Name(name)) => format!("{sign}{}:{name}", target.variable),
