@@ -7,6 +7,7 @@
 //! Everything fails closed: an unknown directive, operator, variable, transformation or action is a compile
 //! error that names file, line and text.
 
+pub mod body;
 pub mod operator;
 pub mod transform;
 
