@@ -18,6 +18,7 @@ mod text;
 mod validate;
 mod verify;
 
+use crate::transform::url_decode::has_invalid_escape;
 use std::sync::Arc;
 
 pub use captures::{Captures, MAX_CAPTURES};
@@ -115,7 +116,7 @@ impl Operator {
             Kind::Rx(pattern) => pattern.matches(input, captures),
             Kind::RxGlobal(pattern) => pattern.matches_global(input, captures),
             Kind::UnconditionalMatch => Ok(true),
-            Kind::UrlEncoding => Ok(validate::is_bad_url_encoding(input)),
+            Kind::UrlEncoding => Ok(has_invalid_escape(input)),
             Kind::Utf8Encoding => Ok(validate::is_bad_utf8(input)),
             Kind::Verify(verifier) => verifier.matches(input, captures),
         }
