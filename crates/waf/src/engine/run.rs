@@ -226,7 +226,6 @@ impl<'p> State<'p> {
             Control::RemoveTarget(exception) => self.exceptions.push(exception),
             Control::Engine(mode) => self.set_engine(*mode),
             Control::BodyProcessor(processor) => self.processor = Some(*processor),
-            Control::ForceBodyVariable(on) => self.force_body_variable = *on,
             Control::RequestBodyAccess(on) => self.request_body_access = *on,
             Control::ResponseBodyAccess(on) => self.response_body_access = *on,
             Control::SetSession(value) => self.session = self.expand(data, value),
