@@ -264,8 +264,8 @@ fn control(text: &str) -> Result<Option<ControlText>, String> {
         ),
         "requestbodyaccess" => ControlText::RequestBodyAccess(on_off(value)?),
         "responsebodyaccess" => ControlText::ResponseBodyAccess(on_off(value)?),
-        // One record per transaction is the audit log, nothing logs for debugging, REQUEST_BODY is always there, and
-        // limits are the edge's.
+        // One record per transaction is the audit log, nothing logs for debugging, REQUEST_BODY is there whenever no
+        // processor is, and limits are the edge's.
         "auditengine" | "auditlogparts" | "debugloglevel" | "forcerequestbodyvariable" | "requestbodylimit"
         | "responsebodylimit" => return Ok(None),
         other => return Err(format!("there is no ctl:{other}")),

@@ -21,7 +21,6 @@ pub(super) fn body_limits(settings: &Settings) -> Limits {
 
 /// Keeps the body and what its processor reads in it. `complete` is false for a prefix, whose end is no error.
 pub(super) fn read(data: &mut Data, state: &State<'_>, body: &[u8], complete: bool) -> Result<(), Failure> {
-    data.set(Variable::RequestBody, body)?;
     data.set_number(Variable::RequestBodyLength, body.len() as u64)?;
     full_request(data, state, body)?;
     let limits = body_limits(&state.ruleset.settings);
@@ -38,14 +37,30 @@ pub(super) fn read(data: &mut Data, state: &State<'_>, body: &[u8], complete: bo
         None => None,
     };
     let is_cut = |error: &BodyError| !complete && error.offset >= body.len();
-    if let (Some(error), Some(processor)) = (error.filter(|error| !is_cut(error)), state.processor) {
-        let message = format!("{} body: {error}", processor.name());
+    let error = error.filter(|error| !is_cut(error));
+    // As the reference manual has it, REQUEST_BODY is there unless the body has a structure of its own, whose values
+    // are looked at instead. Here it is there too when that structure could not be read.
+    if error.is_some() || matches!(state.processor, None | Some(BodyProcessor::Urlencoded)) {
+        data.set(Variable::RequestBody, body)?;
+    }
+    if let (Some(error), Some(processor)) = (error, state.processor) {
+        let message = format!("{} parsing error: {error}", title(processor));
         data.set_flag(Variable::ReqbodyError, true)?;
         data.set(Variable::ReqbodyErrorMsg, message.as_bytes())?;
         data.alias(Variable::ReqbodyProcessorError, Variable::ReqbodyError);
         data.alias(Variable::ReqbodyProcessorErrorMsg, Variable::ReqbodyErrorMsg);
     }
     data.count_arguments()
+}
+
+/// What ModSecurity calls a processor in its messages; rule sets look for the words.
+fn title(processor: BodyProcessor) -> &'static str {
+    match processor {
+        BodyProcessor::Urlencoded => "URLENCODED",
+        BodyProcessor::Multipart => "Multipart",
+        BodyProcessor::Json => "JSON",
+        BodyProcessor::Xml => "XML",
+    }
 }
 
 /// Headers and body in one, for rule sets that look at it.

@@ -50,7 +50,7 @@ pub(super) struct State<'p> {
 }
 
 /// A value that matched.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct MatchedVariable {
     /// Its full name, such as `ARGS:q`.
     pub(super) name: Vec<u8>,
