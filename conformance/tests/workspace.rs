@@ -78,6 +78,7 @@ fn the_dependency_listing_is_read_right() {
     assert!(dependencies("veloflux", Depth::Any).contains("tokio"));
 }
 
+#[derive(Clone, Copy)]
 enum Depth {
     Direct,
     Any,

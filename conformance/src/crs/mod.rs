@@ -1,0 +1,11 @@
+//! The OWASP CRS regression suite, judged against the engine alone and through a running edge.
+//!
+//! The suite is a folder of YAML files in the format of the go-ftw runner. What a case sends, what a server would
+//! log for it and what it expects are worked out here once; [`engine`] and [`edge`] differ only in who sees the
+//! bytes.
+
+pub mod case;
+pub mod expect;
+pub mod logline;
+pub mod request;
+pub mod wire;
