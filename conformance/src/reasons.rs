@@ -62,7 +62,7 @@ impl Reasons {
         table.map_err(|message| TableError { file, message })
     }
 
-    fn parse(text: &str, suite: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str, suite: &str) -> Result<Self, String> {
         let all: Vec<Row> = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
         let mut rows = BTreeMap::new();
         for row in all.into_iter().filter(|row| row.suites.iter().any(|name| name == suite)) {

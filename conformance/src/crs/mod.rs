@@ -5,7 +5,11 @@
 //! bytes.
 
 pub mod case;
+pub mod engine;
 pub mod expect;
 pub mod logline;
+pub mod reflect;
 pub mod request;
+pub mod rules;
+pub mod suite;
 pub mod wire;
