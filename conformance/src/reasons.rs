@@ -10,8 +10,8 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
-    /// The case, as its suite names it.
-    case: String,
+    /// The cases, as their suite names them.
+    cases: Vec<String>,
     /// The suites that the row speaks of.
     suites: Vec<String>,
     /// How the case is treated.
@@ -67,10 +67,12 @@ impl Reasons {
         let mut rows = BTreeMap::new();
         for row in all.into_iter().filter(|row| row.suites.iter().any(|name| name == suite)) {
             if row.reason.trim().is_empty() {
-                return Err(format!("{}: a row needs a reason", row.case));
+                return Err(format!("{:?}: a row needs a reason", row.cases));
             }
-            if let Some(twice) = rows.insert(row.case.clone(), row) {
-                return Err(format!("{}: two rows for {suite}", twice.case));
+            for case in &row.cases {
+                if rows.insert(case.clone(), row.clone()).is_some() {
+                    return Err(format!("{case}: two rows for {suite}"));
+                }
             }
         }
         Ok(Self { rows })
@@ -94,9 +96,9 @@ mod tests {
     use super::*;
 
     const TABLE: &str = "
-- {case: 1-1, suites: [a, b], verdict: skip, reason: not ours}
-- {case: 1-2, suites: [a], verdict: {refused: 400}, reason: refused}
-- {case: 1-2, suites: [b], verdict: miss, reason: later}
+- {cases: [1-1], suites: [a, b], verdict: skip, reason: not ours}
+- {cases: [1-2], suites: [a], verdict: {refused: 400}, reason: refused}
+- {cases: [1-2], suites: [b], verdict: miss, reason: later}
 ";
 
     #[test]
@@ -110,8 +112,8 @@ mod tests {
 
     #[test]
     fn a_row_without_a_reason_and_a_doubled_row_are_refused() {
-        assert!(Reasons::parse("- {case: 1-1, suites: [a], verdict: skip, reason: ' '}", "a").is_err());
-        let twice = "- {case: 1-1, suites: [a], verdict: skip, reason: x}\n".repeat(2);
+        assert!(Reasons::parse("- {cases: [1-1], suites: [a], verdict: skip, reason: ' '}", "a").is_err());
+        let twice = "- {cases: [1-1], suites: [a], verdict: skip, reason: x}\n".repeat(2);
         assert!(Reasons::parse(&twice, "a").unwrap_err().contains("two rows"));
     }
 

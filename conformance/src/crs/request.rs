@@ -35,6 +35,7 @@ impl std::error::Error for RequestError {}
 /// The bytes that `input` puts on the wire.
 pub fn bytes(input: &Input) -> Result<Vec<u8>, RequestError> {
     if let Some(encoded) = &input.encoded_request {
+        let encoded: String = encoded.split_ascii_whitespace().collect();
         return STANDARD.decode(encoded).map_err(RequestError::Encoding);
     }
     let method = input.method.as_deref().unwrap_or("GET");
@@ -215,5 +216,6 @@ mod tests {
     #[test]
     fn a_whole_request_is_sent_as_it_is() {
         assert_eq!(sent("encoded_request: 'R0VUIC8gSFRUUC8wLjkKCg=='"), "GET / HTTP/0.9\n\n");
+        assert_eq!(sent("encoded_request: |-\n  R0VUIC8g\n  SFRUUC8wLjkKCg=="), "GET / HTTP/0.9\n\n");
     }
 }

@@ -69,9 +69,9 @@ mod tests {
 
     fn reasons() -> Reasons {
         let table = "
-- {case: 1-1, suites: [s], verdict: skip, reason: a}
-- {case: 1-2, suites: [s], verdict: {refused: 400}, reason: b}
-- {case: 1-3, suites: [s], verdict: miss, reason: c}
+- {cases: [1-1], suites: [s], verdict: skip, reason: a}
+- {cases: [1-2], suites: [s], verdict: {refused: 400}, reason: b}
+- {cases: [1-3], suites: [s], verdict: miss, reason: c}
 ";
         Reasons::parse(table, "s").unwrap()
     }
