@@ -1,1 +1,6 @@
 //! Under construction.
+
+pub mod balance;
+pub mod eject;
+#[cfg(test)]
+mod testing;
