@@ -19,6 +19,8 @@ pub struct BackendState {
     pub in_flight: AtomicU32,
     /// Moving average of time to response head, in microseconds.
     pub latency_ewma_us: AtomicU64,
+    /// When `latency_ewma_us` was last updated, in milliseconds on the process clock: old averages count less.
+    pub latency_updated_ms: AtomicU64,
     /// Failures in a row of real requests.
     pub consecutive_failures: AtomicU32,
     /// Ejected until this time, in milliseconds on the process clock; 0: not ejected.
@@ -66,8 +68,10 @@ pub struct TenantState {
 }
 
 /// Upper bounds of the histograms' buckets, in microseconds; one more bucket holds the rest.
-pub const DURATION_BOUNDS_US: [u64; 14] =
-    [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 10_000_000];
+pub const DURATION_BOUNDS_US: [u64; 14] = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    10_000_000,
+];
 
 /// A fixed-bucket histogram of microseconds.
 #[derive(Debug, Default)]
@@ -96,6 +100,7 @@ impl BackendState {
             draining: AtomicBool::new(false),
             in_flight: AtomicU32::new(0),
             latency_ewma_us: AtomicU64::new(0),
+            latency_updated_ms: AtomicU64::new(0),
             consecutive_failures: AtomicU32::new(0),
             ejected_until_ms: AtomicU64::new(0),
             ejections: AtomicU32::new(0),
