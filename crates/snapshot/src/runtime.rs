@@ -19,6 +19,8 @@ pub struct BackendState {
     pub in_flight: AtomicU32,
     /// Moving average of time to response head, in microseconds.
     pub latency_ewma_us: AtomicU64,
+    /// When `latency_ewma_us` was last updated, in milliseconds on the process clock: old averages count less.
+    pub latency_updated_ms: AtomicU64,
     /// Failures in a row of real requests.
     pub consecutive_failures: AtomicU32,
     /// Ejected until this time, in milliseconds on the process clock; 0: not ejected.
@@ -98,6 +100,7 @@ impl BackendState {
             draining: AtomicBool::new(false),
             in_flight: AtomicU32::new(0),
             latency_ewma_us: AtomicU64::new(0),
+            latency_updated_ms: AtomicU64::new(0),
             consecutive_failures: AtomicU32::new(0),
             ejected_until_ms: AtomicU64::new(0),
             ejections: AtomicU32::new(0),
