@@ -4,6 +4,7 @@ pub mod balance;
 pub mod client_addr;
 pub mod eject;
 pub mod proxy_protocol;
+pub mod record;
 pub mod retry;
 pub mod sticky;
 #[cfg(test)]
