@@ -4,9 +4,15 @@
 //! checked-in table under `conformance/reasons`; a miss without one fails the run, and so does a row that no longer
 //! applies. Where a suite's data is not on the machine, the suite is skipped by name.
 
+pub mod backend;
+pub mod client;
 pub mod crs;
+pub mod edge;
+pub mod http11probe;
 pub mod reasons;
 pub mod shared;
+pub mod stream;
+pub mod wire;
 
 /// What came of one suite.
 #[derive(Debug, Default)]

@@ -1,21 +1,26 @@
 //! `veloflux-conformance [SUITE...]`: runs the named suites, or all of them; ends with one line per suite.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use veloflux_conformance::{SuiteResult, crs, shared};
+use veloflux_conformance::{Miss, SuiteResult, crs, http11probe, shared};
 
 /// Checked-in bars; see the file.
 const BARS: &str = include_str!("../bars.yaml");
 /// For a suite without a row in the file: everything passes or has a reason.
 const NO_BAR: f64 = 0.0;
 
-type Suite = fn() -> Vec<SuiteResult>;
+type Suite = fn() -> SuiteResult;
 
 /// Every suite, in the order in which they run.
-const SUITES: &[(&str, Suite)] =
-    &[("crs-engine", || vec![with_data("crs-engine", "crs-4.28.0", crs::engine::run)])];
+const SUITES: &[(&str, Suite)] = &[
+    (crs::engine::NAME, || over(crs::engine::NAME, shared::data("crs-4.28.0"), crs::engine::run)),
+    (crs::edge::NAME, || over(crs::edge::NAME, shared::data("crs-4.28.0"), crs::edge::run)),
+    (crs::loads::NAME, || over(crs::loads::NAME, shared::debian_crs(), crs::loads::run)),
+    (http11probe::NAME, || over(http11probe::NAME, shared::data("http11probe"), http11probe::run)),
+];
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
@@ -38,8 +43,8 @@ fn main() -> ExitCode {
             let start = Instant::now();
             let found = suite();
             eprintln!("{name}: {:.1} s", start.elapsed().as_secs_f64());
-            found.iter().for_each(report);
-            results.extend(found);
+            report(&found);
+            results.push(found);
         }
     }
 
@@ -56,25 +61,20 @@ fn main() -> ExitCode {
     if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs a suite over a folder of the shared data; a suite that cannot run counts as one failed case.
-fn with_data(
+/// Runs a suite over the folder of its data; a suite that cannot run at all counts as one failed case.
+fn over(
     name: &str,
-    folder: &str,
-    run: fn(&std::path::Path) -> Result<SuiteResult, String>,
+    data: Result<PathBuf, String>,
+    run: fn(&Path) -> Result<SuiteResult, String>,
 ) -> SuiteResult {
-    match shared::data(folder) {
+    match data {
         Ok(folder) => run(&folder).unwrap_or_else(|error| broken(name, error)),
         Err(reason) => SuiteResult::absent(name, reason),
     }
 }
 
 fn broken(name: &str, error: String) -> SuiteResult {
-    let miss = veloflux_conformance::Miss {
-        case: "whole suite".into(),
-        expected: "a run".into(),
-        got: error,
-        reason: None,
-    };
+    let miss = Miss { case: "whole suite".into(), expected: "a run".into(), got: error, reason: None };
     SuiteResult { name: name.into(), failed: 1, misses: vec![miss], ..SuiteResult::default() }
 }
 

@@ -1,7 +1,6 @@
 //! Suite `crs-engine`: every case straight through the firewall engine, at paranoia level 4 in detection mode.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use veloflux_waf::{
@@ -9,16 +8,16 @@ use veloflux_waf::{
     Transaction, Verdict, crs,
 };
 
-use super::case::{self, Case, Stage};
+use super::case::{self, Stage};
 use super::expect::Observation;
 use super::logline::LogLine;
 use super::reflect::{self, Answer};
-use super::request;
 use super::rules::RuleFolder;
 use super::suite::{self, Seen};
-use super::wire::{self, Field};
+use super::{request, workers};
 use crate::SuiteResult;
 use crate::reasons::Reasons;
+use crate::wire::{self, Field};
 
 /// The suite's name.
 pub const NAME: &str = "crs-engine";
@@ -32,7 +31,12 @@ pub fn run(release: &Path) -> Result<SuiteResult, String> {
     let cases = case::load(&release.join("tests/regression/tests")).map_err(|error| error.to_string())?;
     let reasons = Reasons::load("crs", NAME).map_err(|error| error.to_string())?;
     let firewall = Firewall::compile(release)?;
-    let seen = firewall.see_all(&cases, &reasons);
+    let seen: Vec<Seen> = workers::map(NAME, THREADS, &cases, |case| {
+        if suite::is_skipped(case, &reasons) {
+            return Seen::new();
+        }
+        case.stages.iter().map(|stage| firewall.see(stage)).collect()
+    });
 
     let mut result = SuiteResult { name: NAME.into(), ..SuiteResult::default() };
     for (case, seen) in cases.iter().zip(&seen) {
@@ -56,34 +60,6 @@ impl Firewall {
         let settings = OverlaySettings { mode: Mode::Detect, levels: LEVELS, exclusions: Vec::new() };
         let overlay = ruleset.overlay(&settings).map_err(|error| error.to_string())?;
         Ok(Self { ruleset, overlay })
-    }
-
-    /// Runs every case that the table does not skip; the result is in the order of `cases`.
-    fn see_all(&self, cases: &[Case], reasons: &Reasons) -> Vec<Seen> {
-        let next = AtomicUsize::new(0);
-        let worker = || {
-            let mut seen = Vec::new();
-            loop {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(case) = cases.get(index) else { return seen };
-                if index % 1000 == 999 {
-                    eprintln!("{NAME}: {} of {}", index + 1, cases.len());
-                }
-                if !suite::is_skipped(case, reasons) {
-                    seen.push((index, case.stages.iter().map(|stage| self.see(stage)).collect()));
-                }
-            }
-        };
-        let mut ordered = vec![Seen::new(); cases.len()];
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..THREADS).map(|_| scope.spawn(worker)).collect();
-            for worker in workers {
-                for (index, seen) in worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
-                    ordered[index] = seen;
-                }
-            }
-        });
-        ordered
     }
 
     fn see(&self, stage: &Stage) -> Result<Observation, String> {

@@ -5,11 +5,13 @@
 //! bytes.
 
 pub mod case;
+pub mod edge;
 pub mod engine;
 pub mod expect;
+pub mod loads;
 pub mod logline;
 pub mod reflect;
 pub mod request;
 pub mod rules;
 pub mod suite;
-pub mod wire;
+pub mod workers;

@@ -66,15 +66,18 @@ pub fn field(line: &[u8]) -> Option<Field<'_>> {
 
 fn body(headers: &[Field<'_>], rest: &[u8]) -> Option<Vec<u8>> {
     if let Some(coding) = header(headers, "Transfer-Encoding") {
-        return coding.eq_ignore_ascii_case(b"chunked").then(|| dechunk(rest))?;
+        let (body, _) = dechunk(rest).filter(|_| coding.eq_ignore_ascii_case(b"chunked"))?;
+        return Some(body);
     }
     let Some(length) = header(headers, "Content-Length") else { return Some(Vec::new()) };
     let length: usize = std::str::from_utf8(length).ok()?.parse().ok()?;
     Some(rest[..length.min(rest.len())].to_vec())
 }
 
-/// Undoes the chunked coding (RFC 9112 section 7.1); `None` where it is broken or cut short.
-pub fn dechunk(mut rest: &[u8]) -> Option<Vec<u8>> {
+/// Undoes the chunked coding (RFC 9112 section 7.1): the body, and the length of what held it, trailer fields
+/// included. `None` where it is broken or cut short.
+pub fn dechunk(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let mut rest = bytes;
     let mut body = Vec::new();
     loop {
         let end = rest.windows(2).position(|pair| pair == b"\r\n")?;
@@ -82,7 +85,8 @@ pub fn dechunk(mut rest: &[u8]) -> Option<Vec<u8>> {
         let size = usize::from_str_radix(size.split(';').next()?.trim(), 16).ok()?;
         rest = &rest[end + 2..];
         if size == 0 {
-            return Some(body);
+            let (_, after) = split_head(rest)?;
+            return Some((body, bytes.len() - after.len()));
         }
         body.extend_from_slice(rest.get(..size)?);
         rest = rest[size..].strip_prefix(b"\r\n")?;
@@ -129,6 +133,10 @@ mod tests {
 
     #[test]
     fn a_chunked_body_is_put_together() {
-        assert_eq!(dechunk(b"3\r\nHi \r\n3;x=y\r\nCRS\r\n0\r\n\r\n").unwrap(), b"Hi CRS");
+        assert_eq!(
+            dechunk(b"3\r\nHi \r\n3;x=y\r\nCRS\r\n0\r\nT: 1\r\n\r\nnext"),
+            Some((b"Hi CRS".to_vec(), 31))
+        );
+        assert_eq!(dechunk(b"3\r\nHi \r\n0\r\n"), None);
     }
 }
