@@ -1,6 +1,7 @@
 # Two commands to begin with: `make run` and `make test`. Each does its own set-up.
 
-SUITE := --profile suite
+# One profile for tests, end-to-end tests and suites, so that everything is built once; see Cargo.toml.
+PROFILE := suite
 
 .PHONY: run test check conformance bench deny setup help
 
@@ -12,16 +13,17 @@ run: setup ## Starts two demo tenants over HTTPS on *.localhost and prints three
 	exec target/release/veloflux demo --dir .run --crs "$$(scripts/crs-dir)"
 
 test: setup check ## Format, lints, all tests of the workspace, then the conformance suites.
-	cargo nextest run --workspace --no-fail-fast
-	@$(MAKE) --no-print-directory conformance
+	cargo build --workspace --bins --profile $(PROFILE)
+	cargo nextest run --workspace --no-fail-fast --cargo-profile $(PROFILE)
+	target/$(PROFILE)/veloflux-conformance
 
 check: ## Format and lints.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-conformance: setup ## Suites that others wrote, against the engine and through a running edge.
-	cargo build $(SUITE) -p veloflux -p veloflux-conformance
-	target/suite/veloflux-conformance $(SUITES)
+conformance: setup ## Suites that others wrote. SUITES="crs-edge http11probe" narrows them.
+	cargo build -p veloflux -p veloflux-conformance --profile $(PROFILE)
+	target/$(PROFILE)/veloflux-conformance $(SUITES)
 
 bench: setup ## CPU per request beside nginx and haproxy. BENCH="--quick --only h1-plain-256" narrows it.
 	cargo build --release -p veloflux -p veloflux-bench
