@@ -13,7 +13,7 @@ run: setup ## Starts two demo tenants over HTTPS on *.localhost and prints three
 	exec target/release/veloflux demo --dir .run --crs "$$(scripts/crs-dir)"
 
 test: setup check ## Format, lints, all tests of the workspace, then the conformance suites.
-	cargo build --workspace --bins --profile $(PROFILE)
+	cargo build --workspace --all-targets --profile $(PROFILE)
 	cargo nextest run --workspace --no-fail-fast --cargo-profile $(PROFILE)
 	target/$(PROFILE)/veloflux-conformance
 
