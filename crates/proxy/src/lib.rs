@@ -1,1 +1,11 @@
 //! Under construction.
+
+pub mod balance;
+pub mod client_addr;
+pub mod eject;
+pub mod proxy_protocol;
+pub mod record;
+pub mod retry;
+pub mod sticky;
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,56 @@
+//! Pools and rings for tests.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use veloflux_snapshot::runtime::Registry;
+use veloflux_snapshot::{Algorithm, Backend, BackendAddress, BackendProtocol, Ejection, Pool, Retry};
+
+/// Two failures eject for a second; at most half of the pool.
+pub(crate) const EJECTION: Ejection =
+    Ejection { consecutive_failures: 2, base: Duration::from_secs(1), max_ejected_percent: 50 };
+
+/// A pool `t/p` with one backend `10.0.0.N:80` per weight.
+pub(crate) fn pool_of(algorithm: Algorithm, weights: &[u32]) -> Pool {
+    let registry = Registry::default();
+    let backends = weights.iter().zip(1_u8..).map(|(&weight, number)| {
+        let address = std::net::SocketAddr::from(([10, 0, 0, number], 80));
+        let id: Arc<str> = format!("t/p/{address}").into();
+        Backend {
+            state: registry.backend(&id),
+            id,
+            authority: address.to_string().into(),
+            address: BackendAddress::Ip(address),
+            weight,
+        }
+    });
+    let id: Arc<str> = "t/p".into();
+    Pool {
+        algorithm,
+        backends: backends.collect(),
+        ring: Vec::new(),
+        protocol: BackendProtocol::Http1,
+        tls: None,
+        sticky: None,
+        health_check: None,
+        ejection: None,
+        retry: Retry { attempts: 2, budget_percent: 20 },
+        max_idle_connections: 8,
+        state: registry.pool(&id),
+        id,
+    }
+}
+
+/// A ring with 100 points for each of `backends`, spread by a fixed generator.
+pub(crate) fn ring_of(backends: usize) -> Vec<(u64, u16)> {
+    let mut rng = fastrand::Rng::with_seed(99);
+    let mut ring: Vec<_> = (0..backends * 100).map(|n| (rng.u64(..), (n % backends) as u16)).collect();
+    ring.sort_unstable();
+    ring
+}
+
+/// Says what the active checks of a backend found.
+pub(crate) fn set_healthy(pool: &Pool, index: usize, healthy: bool) {
+    pool.backends[index].state.healthy.store(healthy, Relaxed);
+}
