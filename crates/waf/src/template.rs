@@ -24,7 +24,7 @@ impl Template {
         let mut rest = text;
         while let Some((start, end)) = find_macro(rest) {
             if start > 0 {
-                parts.push(Part::Text(rest[..start].as_bytes().into()));
+                parts.push(Part::Text(rest.as_bytes()[..start].into()));
             }
             parts.push(Part::Value(macro_target(&rest[start + 2..end], names)?));
             rest = &rest[end + 1..];

@@ -13,6 +13,8 @@ use crate::record::{Cause, Internal, Record, Refusal};
 use crate::ruleset::{Ruleset, Severity};
 use crate::variable::Variable;
 
+/// The phase of the logging rules, behind the answer.
+pub(super) const LOGGING: u8 = 5;
 /// Status of a refusal that no rule decided.
 const INTERNAL_STATUS: u16 = 500;
 
@@ -186,7 +188,7 @@ impl<'p> State<'p> {
         }
     }
 
-    /// Refuses because judging failed.
+    /// Refuses because judging failed. Behind the answer, in phase 5, there is nothing left to refuse.
     pub(super) fn fail(&mut self, phase: u8, failure: &Failure) {
         let internal = match failure {
             Failure::Limit(_) => Internal::Limit,
@@ -197,13 +199,10 @@ impl<'p> State<'p> {
             Some(rule) => format!("{failure} (phase {phase}, rule {})", rule.info.id),
             None => format!("{failure} (phase {phase})"),
         });
-        self.refuse(Refusal {
-            cause: Cause::Internal(internal),
-            status: INTERNAL_STATUS,
-            phase,
-            drop: false,
-            redirect: None,
-        });
+        if phase != LOGGING {
+            let cause = Cause::Internal(internal);
+            self.refuse(Refusal { cause, status: INTERNAL_STATUS, phase, drop: false, redirect: None });
+        }
     }
 }
 
