@@ -40,7 +40,7 @@ impl Default for Limits {
         Self {
             max_arguments: 4_096,
             max_json_depth: 512,
-            max_json_name_bytes: 8 * 1024,
+            max_json_name_bytes: 2 * 1024,
             max_xml_depth: 256,
             max_parts: 1_024,
             max_files: 128,
