@@ -157,6 +157,14 @@ fn what_cannot_be_read_in_one_way_is_an_error() {
 }
 
 #[test]
+fn the_headers_of_a_faulty_part_stay_visible() {
+    let body = body(&part(&format!("{NAME}X\x0e: y|Z: z|"), "|1"));
+    let multipart = read(&body);
+    let lines: Vec<_> = multipart.part_headers.iter().map(|header| (&*header.part, &*header.line)).collect();
+    assert_eq!(lines[1..], [(&b""[..], &b"X\x0e: y"[..])]);
+}
+
+#[test]
 fn limits_hold() {
     let limits = Limits {
         max_arguments: 1,
