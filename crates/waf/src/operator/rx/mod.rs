@@ -17,7 +17,7 @@ pub(super) use cache::with_cached;
 /// Bytes of one compiled program; the largest of the Core Rule Set needs a tenth of it.
 const MAX_PROGRAM_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of the lazily built automaton of one pattern, per thread that runs it.
-const MAX_AUTOMATON_BYTES: usize = 4 * 1024 * 1024;
+const MAX_AUTOMATON_BYTES: usize = 2 * 1024 * 1024;
 /// Backtracking steps on one value.
 const MAX_BACKTRACKS: usize = 250_000;
 /// Instructions of a pattern that backtracks.
