@@ -80,7 +80,7 @@ impl<'p> State<'p> {
             rule: 0,
             removed: None,
             exceptions: overlay.exceptions.iter().collect(),
-            engine: initial_engine(ruleset, overlay),
+            engine: for_tenant(ruleset.settings.engine, overlay),
             processor: None,
             request_body_access: ruleset.settings.request_body_access,
             response_body_access: ruleset.settings.response_body_access,
@@ -110,12 +110,9 @@ impl<'p> State<'p> {
         }
     }
 
-    /// `ctl:ruleEngine`. `On` gives back what the tenant chose: a rule cannot make detection block.
+    /// `ctl:ruleEngine`. Where the tenant chose to detect, no rule can block.
     pub(super) fn set_engine(&mut self, mode: EngineMode) {
-        self.engine = match mode {
-            EngineMode::On => initial_engine(self.ruleset, self.overlay),
-            mode => mode,
-        };
+        self.engine = for_tenant(mode, self.overlay);
     }
 
     pub(super) fn slot(&self, slot: u32) -> Option<&Value> {
@@ -206,10 +203,9 @@ impl<'p> State<'p> {
     }
 }
 
-fn initial_engine(ruleset: &Ruleset, overlay: &Overlay) -> EngineMode {
-    match (ruleset.settings.engine, overlay.mode()) {
-        (EngineMode::Off, _) => EngineMode::Off,
-        (EngineMode::On, Mode::Block) => EngineMode::On,
-        _ => EngineMode::DetectionOnly,
+fn for_tenant(mode: EngineMode, overlay: &Overlay) -> EngineMode {
+    match (mode, overlay.mode()) {
+        (EngineMode::On, Mode::Detect) => EngineMode::DetectionOnly,
+        (mode, _) => mode,
     }
 }

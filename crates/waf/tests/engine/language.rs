@@ -9,6 +9,10 @@ fn a_chain_matches_whole_or_not_at_all() {
         SecRule ARGS:a "@streq 1" "id:1,phase:1,deny,status:418,msg:'both',chain"
             SecRule ARGS:b "@streq 2" "setvar:tx.done=1"
     "#;
+    assert_eq!(
+        Request::get("/?a=1&b=2").against(&text.replace("setvar:tx.done=1", "status:419")).status,
+        419
+    );
     assert_eq!(Request::get("/?a=1&b=2").against(text).status, 418);
     let half = Request::get("/?a=1&b=3").against(text);
     assert_eq!((half.status, half.ids()), (0, vec![]));
@@ -20,11 +24,12 @@ fn variables_are_set_added_to_and_deleted_on_each_match() {
         SecRule ARGS "@rx x" "id:1,phase:1,pass,nolog,setvar:tx.sum=+5,setvar:'tx.seen_%{MATCHED_VAR_NAME}=1'"
         SecAction "id:2,phase:1,pass,nolog,setvar:tx.sum=-1,setvar:!tx.seen_ARGS:a,setvar:tx.flag"
         SecRule TX:sum "@eq 9" "id:3,phase:1,pass,msg:'%{tx.sum} %{tx.flag} %{tx.absent}.'"
-        SecRule &TX:/^SEEN_/ "@eq 1" "id:4,phase:1,pass"
-        SecRule TX:seen_args:b "@eq 1" "id:5,phase:1,pass"
+        SecRule &TX:/^SEEN_/ "@eq 1" "id:4,phase:1,pass,msg:'%{TX:/^SEEN_/}'"
+        SecRule TX.seen_args:b "@eq 1" "id:5,phase:1,pass"
     "#;
     let seen = Request::get("/?a=x&b=x&c=y").against(text);
     assert_eq!(seen.ids(), [3, 4, 5]);
+    assert_eq!(seen.record.matches[1].message, "1");
     assert_eq!(seen.record.matches[0].message, "9 1 .");
     assert_eq!(seen.record.matches[0].variable, "TX:sum");
 }
@@ -295,7 +300,9 @@ fn too_many_arguments_refuse_in_the_head_and_fail_the_body() {
         (refused.status, refused.record.refused.unwrap().cause),
         (500, Cause::Internal(Internal::Limit))
     );
-    assert_eq!(Request::post("application/x-www-form-urlencoded", "a&b&c&d").against(text).status, 413);
+    let form = Request::post("application/x-www-form-urlencoded", "a&b&c");
+    assert_eq!(form.against(text).status, 0);
+    assert_eq!(Request { target: "/?d".to_owned(), ..form }.against(text).status, 413);
 }
 
 #[test]

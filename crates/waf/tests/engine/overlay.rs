@@ -2,7 +2,7 @@
 
 use veloflux_waf::{Exclusion, Levels, Mode, OverlayError, OverlaySettings, Ruleset};
 
-use crate::common::{Request, block, rules, settings};
+use crate::common::{Request, block, detect, rules, settings};
 
 /// The shape of CRS: rules of two levels that score, and one that decides.
 const SCORING: &str = r#"
@@ -82,10 +82,18 @@ fn what_cannot_be_is_refused() {
 }
 
 #[test]
-fn a_rule_set_that_only_detects_never_blocks() {
-    let ruleset = rules("SecRuleEngine DetectionOnly\nSecAction \"id:1,phase:1,deny,ctl:ruleEngine=On\"");
-    let seen = Request::get("/").through(&ruleset, &block(&ruleset));
+fn no_rule_makes_a_tenants_detection_block() {
+    let ruleset = rules("SecAction \"id:1,phase:1,deny,ctl:ruleEngine=On\"");
+    let seen = Request::get("/").through(&ruleset, &detect(&ruleset));
     assert_eq!((seen.status, seen.record.would_refuse.is_some()), (0, true));
+}
+
+#[test]
+fn the_rule_sets_own_engine_setting_counts_where_the_tenant_blocks() {
+    let detecting = rules("SecRuleEngine DetectionOnly\nSecAction \"id:1,phase:1,deny\"");
+    assert_eq!(Request::get("/").through(&detecting, &block(&detecting)).status, 0);
+    let raised = rules("SecRuleEngine DetectionOnly\nSecAction \"id:1,phase:1,deny,ctl:ruleEngine=On\"");
+    assert_eq!(Request::get("/").through(&raised, &block(&raised)).status, 403);
     let off = rules("SecRuleEngine Off\nSecAction \"id:1,phase:1,deny\"");
     assert_eq!(Request::get("/").through(&off, &block(&off)).ids(), Vec::<u32>::new());
 }
