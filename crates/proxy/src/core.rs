@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use veloflux_snapshot::Reader;
+use veloflux_snapshot::{CachedReader, Snapshot};
 
 use crate::config::EdgeConfig;
 use crate::drain::Drain;
@@ -30,7 +30,7 @@ pub(crate) struct Shared {
 /// One serving thread's world. Not shared, not locked.
 pub(crate) struct Core {
     pub(crate) config: Arc<EdgeConfig>,
-    pub(crate) snapshots: Reader,
+    pub(crate) snapshots: RefCell<CachedReader>,
     pub(crate) tls: Arc<rustls::ServerConfig>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) upstreams: Connections,
@@ -43,6 +43,11 @@ pub(crate) struct Core {
 }
 
 impl Core {
+    /// The current snapshot, for one request from its head to its record.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshots.borrow_mut().current().clone()
+    }
+
     /// Milliseconds on the process clock; never 0, which means "never" in the runtime state.
     pub(crate) fn now_ms(&self, now: Instant) -> u64 {
         now.saturating_duration_since(self.epoch).as_millis() as u64 + 1

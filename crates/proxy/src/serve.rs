@@ -20,7 +20,7 @@ use crate::route::{self, NoSite, Site};
 
 /// Serves one request.
 pub(crate) async fn serve<C: Client>(core: &Core, info: &ConnectionInfo, head: &RequestHead, client: &mut C) {
-    let snapshot = core.snapshots.load();
+    let snapshot = core.snapshot();
     let mut observed = Observation::begin(core, info);
     let mut inspection = Inspection::off();
     if let Err(rejection) = stages(core, &snapshot, info, head, client, &mut inspection, &mut observed).await {
