@@ -4,7 +4,12 @@
 //! every core without a lock. What must outlive a snapshot (counters, health, connection pools' keys) lives in
 //! [`runtime`] and is found again by id, so that a reload of one tenant disturbs no other.
 
+pub mod compile;
+pub mod publish;
 pub mod runtime;
+
+pub use compile::{Inputs, compile};
+pub use publish::{CachedReader, Publisher, Reader};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,13 +28,26 @@ pub struct Snapshot {
     pub hosts: HostTable<HostEntry>,
 }
 
+impl Snapshot {
+    /// All pools that some route forwards to; one that several routes use comes as often.
+    pub fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
+        self.tenants.iter().flat_map(|tenant| &tenant.routes).filter_map(|route| match &route.action {
+            Action::Forward { pool, .. } => Some(pool),
+            Action::Redirect { .. } | Action::Respond { .. } => None,
+        })
+    }
+}
+
+/// A certificate chain with its key, as TLS listeners present it.
+pub type TlsCertificate = Arc<rustls::sign::CertifiedKey>;
+
 /// What a host name leads to.
 #[derive(Debug, Clone)]
 pub struct HostEntry {
     /// The one tenant that owns the name.
     pub tenant: Arc<Tenant>,
     /// The certificate to present; `None` where the name is served on plain listeners only.
-    pub certificate: Option<Arc<rustls::sign::CertifiedKey>>,
+    pub certificate: Option<TlsCertificate>,
 }
 
 /// A table of exact and `*.` wildcard host names.
@@ -204,6 +222,8 @@ pub struct Backend {
     pub address: BackendAddress,
     /// Relative share, 1-1000.
     pub weight: u32,
+    /// Takes no new requests; [`Publisher`] copies this to the state when the snapshot is swapped in.
+    pub drain: bool,
     /// Health and load; outlives the snapshot.
     pub state: Arc<BackendState>,
 }

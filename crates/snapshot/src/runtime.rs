@@ -139,37 +139,82 @@ impl TenantState {
 /// Finds state again by id. Used when a snapshot is compiled and by observers, never on a request's path.
 #[derive(Debug, Default)]
 pub struct Registry {
-    backends: Mutex<HashMap<Arc<str>, Weak<BackendState>>>,
-    pools: Mutex<HashMap<Arc<str>, Weak<PoolState>>>,
-    tenants: Mutex<HashMap<Arc<str>, Weak<TenantState>>>,
-}
-
-macro_rules! get_or_create {
-    ($self:ident, $map:ident, $id:ident, $ty:ident) => {{
-        let mut map = $self.$map.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(found) = map.get($id).and_then(Weak::upgrade) {
-            return found;
-        }
-        map.retain(|_, weak| weak.strong_count() > 0);
-        let made = Arc::new($ty::new($id));
-        map.insert($id.clone(), Arc::downgrade(&made));
-        made
-    }};
+    backends: Mutex<Kept<BackendState>>,
+    pools: Mutex<Kept<PoolState>>,
+    tenants: Mutex<Kept<TenantState>>,
 }
 
 impl Registry {
     /// The backend's state, kept as long as any snapshot or request holds it.
     pub fn backend(&self, id: &Arc<str>) -> Arc<BackendState> {
-        get_or_create!(self, backends, id, BackendState)
+        get_or_create(&self.backends, id, BackendState::new)
     }
 
     /// The pool's state.
     pub fn pool(&self, id: &Arc<str>) -> Arc<PoolState> {
-        get_or_create!(self, pools, id, PoolState)
+        get_or_create(&self.pools, id, PoolState::new)
     }
 
     /// The tenant's state.
     pub fn tenant(&self, id: &Arc<str>) -> Arc<TenantState> {
-        get_or_create!(self, tenants, id, TenantState)
+        get_or_create(&self.tenants, id, TenantState::new)
+    }
+}
+
+/// States by id, those that nobody holds any more among them until the next sweep.
+#[derive(Debug)]
+struct Kept<T> {
+    by_id: HashMap<Arc<str>, Weak<T>>,
+    /// Size at which dead entries are swept out. It is twice the number of entries that lived through the last
+    /// sweep, so that all sweeps together cost no more than all insertions.
+    sweep_at: usize,
+}
+
+/// Least size at which a sweep is worth its while.
+const MIN_SWEEP: usize = 64;
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self { by_id: HashMap::new(), sweep_at: MIN_SWEEP }
+    }
+}
+
+fn get_or_create<T>(kept: &Mutex<Kept<T>>, id: &Arc<str>, make: impl FnOnce(&Arc<str>) -> T) -> Arc<T> {
+    let mut kept = kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(found) = kept.by_id.get(id).and_then(Weak::upgrade) {
+        return found;
+    }
+    if kept.by_id.len() >= kept.sweep_at {
+        kept.by_id.retain(|_, weak| weak.strong_count() > 0);
+        kept.sweep_at = MIN_SWEEP.max(2 * kept.by_id.len());
+    }
+    let made = Arc::new(make(id));
+    kept.by_id.insert(id.clone(), Arc::downgrade(&made));
+    made
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_is_found_again_while_it_is_held() {
+        let registry = Registry::default();
+        let id: Arc<str> = "acme/web".into();
+        let first = registry.pool(&id);
+        assert!(Arc::ptr_eq(&first, &registry.pool(&id)));
+        drop(first);
+        assert_eq!(Arc::strong_count(&registry.pool(&id)), 1);
+    }
+
+    #[test]
+    fn what_nobody_holds_is_swept_out() {
+        let registry = Registry::default();
+        let held = registry.tenant(&"held".into());
+        for number in 0..10_000 {
+            registry.tenant(&format!("t{number}").into());
+        }
+        assert!(registry.tenants.lock().unwrap().by_id.len() <= 2 * MIN_SWEEP);
+        assert!(Arc::ptr_eq(&held, &registry.tenant(&"held".into())));
     }
 }

@@ -1,0 +1,84 @@
+//! The desired state, `state.yaml`: every tenant with its domains, certificates, pools, routes and firewall.
+//!
+//! Tenants are separate: names of pools, routes and certificates are looked up within their tenant only.
+
+mod check;
+mod firewall;
+mod pool;
+mod route;
+
+pub use firewall::{Exclusion, Firewall, FirewallMode, OverLimit, PolicySettings};
+pub use pool::{
+    Algorithm, Backend, BackendProtocol, BackendTls, CheckType, Ejection, HealthCheck, Pool, Retry,
+    StickySessions,
+};
+pub use route::{
+    Action, BodySize, Forward, HeaderCondition, PathPattern, Redirect, Respond, Route, Timeout, Timeouts,
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::located::At;
+use crate::value::{FilePath, Hostname, Name, TenantId};
+
+/// Desired state: all tenants of an installation.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Desired {
+    /// The tenants.
+    pub tenants: Vec<Tenant>,
+}
+
+/// One tenant: an isolated customer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tenant {
+    /// The tenant's name: unique and stable, part of metrics and log entries.
+    pub name: At<TenantId>,
+    /// Host names that belong to this tenant alone.
+    #[serde(default)]
+    pub domains: Vec<Domain>,
+    /// Certificates for those host names.
+    #[serde(default)]
+    pub certificates: Vec<Certificate>,
+    /// Sets of backends.
+    #[serde(default)]
+    pub pools: Vec<Pool>,
+    /// What happens to a request. The most specific route that matches is taken: exact host before wildcard before
+    /// any, exact path before longer before shorter prefix, more conditions before fewer, then document order.
+    #[serde(default)]
+    pub routes: Vec<Route>,
+    /// Time limits of all routes.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// Longest request body on all routes; over it 413. Left out: 10MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_body: Option<BodySize>,
+    /// Firewall policy on all routes. Left out: the active rule set blocks at paranoia level 1.
+    #[serde(default)]
+    pub firewall: Firewall,
+}
+
+/// A host name that a tenant owns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Domain {
+    /// The name, or a `*.` wildcard that covers one label. An exact name goes before a wildcard.
+    pub host: At<Hostname>,
+    /// The certificate to present. Left out: the tenant's first certificate that covers the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<At<Name>>,
+}
+
+/// A certificate with its key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// Name, unique within the tenant.
+    pub name: At<Name>,
+    /// PEM file with the certificate, followed by its intermediates.
+    pub cert_file: At<FilePath>,
+    /// PEM file with the private key.
+    pub key_file: At<FilePath>,
+}

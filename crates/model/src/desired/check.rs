@@ -1,0 +1,287 @@
+//! What must hold between the values of a desired state: names are unique and lead somewhere, every host name has
+//! one owner, choices do not contradict each other. All problems are gathered, none hides another.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
+use std::hash::Hash;
+
+use super::{
+    BackendProtocol, BackendTls, CheckType, Desired, Exclusion, Firewall, HealthCheck, PathPattern, Pool,
+    Route, Tenant,
+};
+use crate::located::{At, Position};
+use crate::problem::{Problem, suggestion};
+use crate::value::Hostname;
+use crate::yaml::Document;
+
+/// Most tenants of one installation.
+const MAX_TENANTS: usize = 100_000;
+
+/// Most entries in any one list of a tenant: domains, certificates, pools, routes, exclusions.
+const MAX_ENTRIES: usize = 10_000;
+
+/// Most backends of one pool; the hash ring counts them with 16 bits.
+const MAX_BACKENDS: usize = 1_024;
+
+/// Longest fixed response body, in bytes; every snapshot holds it in memory.
+const MAX_RESPONSE_BODY: usize = 64 << 10;
+
+/// Longest text that a health check looks for, in bytes.
+const MAX_EXPECTED_BODY: usize = 1_024;
+
+impl Document for Desired {
+    fn problems(&self) -> Vec<Problem> {
+        let mut check = Check::default();
+        check.length("tenants", Position::default(), self.tenants.len(), 0, MAX_TENANTS);
+        check.unique("tenant", self.tenants.iter().map(|tenant| &tenant.name));
+        let owners = check.owners(self);
+        for tenant in &self.tenants {
+            check.tenant(tenant, &owners);
+        }
+        check.problems
+    }
+}
+
+/// Who owns a host name, and where it says so.
+type Owners<'a> = HashMap<&'a Hostname, (&'a Tenant, Position)>;
+
+#[derive(Default)]
+struct Check {
+    problems: Vec<Problem>,
+}
+
+impl Check {
+    fn report(&mut self, position: Position, message: impl Into<String>, hint: impl Into<String>) {
+        self.problems.push(Problem::new(position, message).hint(hint));
+    }
+
+    fn length(&mut self, what: &str, position: Position, length: usize, min: usize, max: usize) {
+        if !(min..=max).contains(&length) {
+            self.report(
+                position,
+                format!("there are {length} {what}"),
+                format!("there may be {min} to {max}"),
+            );
+        }
+    }
+
+    fn unique<'a, T: Hash + Eq + Display + 'a>(
+        &mut self,
+        what: &str,
+        names: impl Iterator<Item = &'a At<T>>,
+    ) {
+        let mut seen: HashMap<&T, Position> = HashMap::new();
+        for name in names {
+            if let Some(first) = seen.get(name.value()) {
+                let line = first.line;
+                self.report(
+                    name.position(),
+                    format!("there are two {what}s `{name}`"),
+                    format!("the first is on line {line}; give this one another name or remove it"),
+                );
+            } else {
+                seen.insert(name.value(), name.position());
+            }
+        }
+    }
+
+    /// Gives every host name to the first who claims it, and reports whoever else does.
+    fn owners<'a>(&mut self, desired: &'a Desired) -> Owners<'a> {
+        let mut owners = Owners::new();
+        for tenant in &desired.tenants {
+            for domain in &tenant.domains {
+                let (host, position) = (domain.host.value(), domain.host.position());
+                let Some((owner, claimed)) = owners.get(host) else {
+                    owners.insert(host, (tenant, position));
+                    continue;
+                };
+                let (owner, line) = (owner.name.value(), claimed.line);
+                let message = if owner == tenant.name.value() {
+                    format!("the domain `{host}` is listed twice")
+                } else {
+                    format!("the host name `{host}` belongs to tenant `{owner}`")
+                };
+                self.report(
+                    position,
+                    message,
+                    format!("it is claimed on line {line}; one host name has one owner"),
+                );
+            }
+        }
+        owners
+    }
+
+    fn tenant(&mut self, tenant: &Tenant, owners: &Owners<'_>) {
+        let at = tenant.name.position();
+        self.length("domains", at, tenant.domains.len(), 0, MAX_ENTRIES);
+        self.length("certificates", at, tenant.certificates.len(), 0, MAX_ENTRIES);
+        self.length("pools", at, tenant.pools.len(), 0, MAX_ENTRIES);
+        self.length("routes", at, tenant.routes.len(), 0, MAX_ENTRIES);
+        self.unique("certificate", tenant.certificates.iter().map(|certificate| &certificate.name));
+        self.unique("pool", tenant.pools.iter().map(|pool| &pool.name));
+        self.unique("route", tenant.routes.iter().map(|route| &route.name));
+
+        let certificates: HashSet<&str> = tenant.certificates.iter().map(|c| c.name.as_str()).collect();
+        for name in tenant.domains.iter().filter_map(|domain| domain.certificate.as_ref()) {
+            self.reference("certificate", name.position(), name.as_str(), &certificates);
+        }
+        for pool in &tenant.pools {
+            self.pool(pool);
+        }
+        let pools: HashSet<&str> = tenant.pools.iter().map(|pool| pool.name.as_str()).collect();
+        for route in &tenant.routes {
+            self.route(tenant, route, &pools, owners);
+        }
+        self.firewall(at, &tenant.firewall);
+    }
+
+    fn reference(&mut self, what: &str, position: Position, name: &str, known: &HashSet<&str>) {
+        if !known.contains(name) {
+            let hint = suggestion(name, &format!("this tenant's {what}s"), known.iter().copied());
+            self.report(position, format!("there is no {what} `{name}`"), hint);
+        }
+    }
+
+    fn pool(&mut self, pool: &Pool) {
+        let at = pool.name.position();
+        self.length("backends", at, pool.backends.len(), 1, MAX_BACKENDS);
+        self.unique("backend", pool.backends.iter().map(|backend| &backend.address));
+        if let Some(tls) = &pool.tls {
+            self.backend_tls(tls);
+        }
+        if let Some(health) = &pool.health_check {
+            self.health_check(pool, health);
+        }
+    }
+
+    fn backend_tls(&mut self, tls: &BackendTls) {
+        if let (false, Some(ca_file)) = (tls.verify, &tls.ca_file) {
+            let hint = "remove `ca_file`, or `verify: false`";
+            self.report(ca_file.position(), "`ca_file` has no effect without verification", hint);
+        }
+        if let Some(name) = tls.server_name.as_ref().filter(|name| name.wildcard_parent().is_some()) {
+            let hint = "write the one name that the backends' certificates carry";
+            self.report(name.position(), "`server_name` cannot be a wildcard", hint);
+        }
+    }
+
+    fn health_check(&mut self, pool: &Pool, health: &HealthCheck) {
+        let timeout = &health.timeout;
+        if timeout.duration() > health.interval.duration() {
+            let message =
+                format!("the check's timeout {timeout} is longer than its interval {}", health.interval);
+            let at = if timeout.position().line > 0 { timeout.position() } else { pool.name.position() };
+            self.report(at, message, "a check must end before the next begins");
+        }
+        if health.kind == CheckType::Tcp {
+            let asked = [
+                ("path", health.path.as_ref().map(At::position)),
+                ("host", health.host.as_ref().map(At::position)),
+                ("expected_status", health.expected_status.as_ref().map(At::position)),
+                ("expected_body", health.expected_body.as_ref().map(At::position)),
+            ];
+            for (key, position) in asked {
+                if let Some(position) = position {
+                    let hint = format!("remove `{key}`, or write `type: http`");
+                    self.report(position, format!("`{key}` has no effect on a TCP check"), hint);
+                }
+            }
+        } else if pool.protocol == BackendProtocol::Http2 {
+            let hint = "write `type: tcp`, or `protocol: http1`";
+            self.report(
+                pool.name.position(),
+                "an HTTP check asks over HTTP/1.1, but this pool speaks HTTP/2",
+                hint,
+            );
+        }
+        if let Some(path) = health
+            .path
+            .as_ref()
+            .filter(|path| !path.as_str().starts_with('/') || path.as_str().contains([' ', '#']))
+        {
+            self.report(path.position(), format!("`{path}` is not a path"), "write a path such as `/health`");
+        }
+        if let Some(statuses) = health.expected_status.as_ref() {
+            self.length("expected statuses", statuses.position(), statuses.ranges().len(), 1, 100);
+        }
+        if let Some(body) = health.expected_body.as_ref() {
+            self.length("bytes in `expected_body`", body.position(), body.len(), 1, MAX_EXPECTED_BODY);
+        }
+    }
+
+    fn route(&mut self, tenant: &Tenant, route: &Route, pools: &HashSet<&str>, owners: &Owners<'_>) {
+        let at = route.name.position();
+        for host in &route.hosts {
+            self.route_host(tenant, host, owners);
+        }
+        self.unique("host", route.hosts.iter());
+        let actions = [route.forward.is_some(), route.redirect.is_some(), route.respond.is_some()];
+        let chosen = actions.into_iter().filter(|given| *given).count();
+        if chosen != 1 {
+            let message = format!("route `{}` has {chosen} actions", route.name);
+            self.report(at, message, "give it exactly one of `forward`, `redirect` and `respond`");
+        }
+        if let Some(forward) = &route.forward {
+            self.reference("pool", forward.pool.position(), forward.pool.as_str(), pools);
+            let (PathPattern::Exact(path) | PathPattern::Prefix(path)) = &route.path;
+            if let Some(prefix) = forward.strip_prefix.as_ref().filter(|prefix| !prefix.covers(path.as_str()))
+            {
+                let message = format!("no path of this route begins with `{prefix}`");
+                self.report(prefix.position(), message, format!("the route's path is `{path}`"));
+            }
+        }
+        if let Some(status) = route.redirect.as_ref().map(|redirect| &redirect.status)
+            && ![301, 302, 303, 307, 308].contains(&status.get())
+        {
+            let message = format!("{} is not a redirect that names a location", status.get());
+            self.report(status.position(), message, "write 301, 302, 303, 307 or 308");
+        }
+        if let Some(respond) = &route.respond {
+            self.length("bytes in `body`", respond.body.position(), respond.body.len(), 0, MAX_RESPONSE_BODY);
+        }
+        self.firewall(at, &route.firewall);
+    }
+
+    fn route_host(&mut self, tenant: &Tenant, host: &At<Hostname>, owners: &Owners<'_>) {
+        let owner = owners.get(host.value()).map(|(owner, _)| *owner).or_else(|| {
+            // Not claimed by itself: a wildcard domain that covers an exact name owns it.
+            let (_, parent) = host.as_str().split_once('.').filter(|_| host.wildcard_parent().is_none())?;
+            let wildcard: Hostname = format!("*.{parent}").parse().ok()?;
+            owners.get(&wildcard).map(|(owner, _)| *owner)
+        });
+        match owner {
+            Some(owner) if owner.name == tenant.name => {}
+            Some(owner) => {
+                let message = format!("the host name `{host}` belongs to tenant `{}`", owner.name);
+                self.report(host.position(), message, "a route serves its own tenant's domains only");
+            }
+            None => {
+                let own = tenant.domains.iter().map(|domain| domain.host.as_str());
+                let hint = suggestion(host.as_str(), "this tenant's domains", own);
+                self.report(host.position(), format!("`{host}` is not among the tenant's domains"), hint);
+            }
+        }
+    }
+
+    fn firewall(&mut self, at: Position, firewall: &Firewall) {
+        self.length("exclusions", at, firewall.exclusions.len(), 0, MAX_ENTRIES);
+        for exclusion in &firewall.exclusions {
+            self.exclusion(at, exclusion);
+        }
+    }
+
+    fn exclusion(&mut self, at: Position, exclusion: &Exclusion) {
+        let Exclusion { rule, rules, tag, target } = exclusion;
+        let named = [
+            rule.as_ref().map(At::position),
+            rules.as_ref().map(At::position),
+            tag.as_ref().map(At::position),
+        ];
+        if named.iter().flatten().count() != 1 {
+            let position =
+                named.into_iter().flatten().last().or(target.as_ref().map(At::position)).unwrap_or(at);
+            let hint = "name the rules by exactly one of `rule`, `rules` and `tag`";
+            self.report(position, "this exclusion does not say which rules it means", hint);
+        }
+    }
+}

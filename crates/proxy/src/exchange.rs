@@ -1,0 +1,445 @@
+//! One request and its response between a client and a backend, whatever protocol each speaks.
+//!
+//! [`Client`] and [`Backend`] show body bytes where they lie in their read buffers and take bytes by reference, so
+//! that a body crosses the edge without being gathered. Both directions run at once: a backend may answer before
+//! the request has ended (RFC 9112 section 9.3), and gRPC and other streams need it.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::head::{BodyLength, Fields, ResponseHead};
+use crate::io::Deadline;
+
+/// Whether body bytes are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// `body()` shows some, at least one.
+    Data,
+    /// The body is complete.
+    End,
+}
+
+/// Why the client's side of an exchange failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ClientError {
+    /// The client went away or its connection broke.
+    Gone,
+    /// Its body framing is broken.
+    Malformed(&'static str),
+    /// It sent or took nothing for too long.
+    Timeout,
+    /// Its body is longer than allowed.
+    BodyTooLarge,
+}
+
+/// Why the backend's side of an exchange failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BackendError {
+    /// No connection could be made.
+    Connect,
+    /// No connection could be made in time.
+    ConnectTimeout,
+    /// TLS failed or the backend's certificate did not verify.
+    Tls,
+    /// A kept connection was closed by the backend before it answered: as good as never sent, if the request may
+    /// be repeated.
+    Stale,
+    /// The backend said that it did not act on the request (HTTP/2 REFUSED_STREAM, GOAWAY).
+    Refused,
+    /// The connection broke.
+    Broken,
+    /// No response head in time.
+    FirstByteTimeout,
+    /// No body bytes in time, or the whole took too long.
+    Timeout,
+    /// What it answered breaks the protocol.
+    Malformed(&'static str),
+}
+
+/// Why an exchange failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    Client(ClientError),
+    Backend(BackendError),
+}
+
+impl From<ClientError> for Failure {
+    fn from(e: ClientError) -> Self {
+        Self::Client(e)
+    }
+}
+
+impl From<BackendError> for Failure {
+    fn from(e: BackendError) -> Self {
+        Self::Backend(e)
+    }
+}
+
+/// A response head as it goes to the client: the backend's, or our own.
+pub(crate) struct OutgoingResponse<'a> {
+    pub(crate) status: u16,
+    /// Whose fields are passed on; hop-by-hop ones and those named in `Connection` are left out.
+    pub(crate) head: &'a ResponseHead,
+    /// Fields that the edge adds.
+    pub(crate) added: &'a Fields,
+    pub(crate) body: BodyLength,
+    /// Answer to `Upgrade`: the connection leaves HTTP after this head.
+    pub(crate) upgrade: bool,
+}
+
+/// The client's side.
+pub(crate) trait Client {
+    /// Waits for request-body bytes.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Body, ClientError>>;
+    /// The bytes that are there.
+    fn body(&self) -> &[u8];
+    /// Takes `n` of them.
+    fn consume(&mut self, n: usize);
+    /// Trailer fields, once the body has ended.
+    fn trailers(&self) -> Option<&Fields>;
+    /// Queues a response head.
+    fn start(&mut self, response: &OutgoingResponse<'_>) -> Result<(), ClientError>;
+    /// Takes response-body bytes; gives how many, more than none.
+    fn poll_send(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<Result<usize, ClientError>>;
+    /// Pushes out what is queued.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientError>>;
+    /// Ends the response and flushes.
+    fn poll_end(&mut self, cx: &mut Context<'_>, trailers: Option<&Fields>) -> Poll<Result<(), ClientError>>;
+    /// Ready when the client has gone away; pending (and watching) otherwise.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+    /// Makes it visible that the response is not whole.
+    fn abort(&mut self);
+    /// Whether the response head has been queued.
+    fn started(&self) -> bool;
+    /// Timer of this exchange.
+    fn deadline(&mut self) -> &mut Deadline;
+    /// The HTTP/1 connection beneath, for upgrades.
+    fn http1(&mut self) -> Option<&mut crate::h1::server::H1Client>;
+}
+
+/// The backend's side.
+pub(crate) trait Backend {
+    /// Takes request-body bytes; gives how many, more than none.
+    fn poll_send(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<Result<usize, BackendError>>;
+    /// Pushes out what is queued.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BackendError>>;
+    /// Ends the request and flushes.
+    fn poll_end(&mut self, cx: &mut Context<'_>, trailers: Option<&Fields>) -> Poll<Result<(), BackendError>>;
+    /// Waits for the final response head (or 101).
+    fn poll_head(&mut self, cx: &mut Context<'_>, head: &mut ResponseHead) -> Poll<Result<(), BackendError>>;
+    /// Waits for response-body bytes.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Body, BackendError>>;
+    /// The bytes that are there.
+    fn body(&self) -> &[u8];
+    /// Takes `n` of them.
+    fn consume(&mut self, n: usize);
+    /// Trailer fields, once the body has ended.
+    fn trailers(&self) -> Option<&Fields>;
+}
+
+/// The request body on its way to the backend: first what the firewall gathered, then what the client still sends.
+#[derive(Debug)]
+pub(crate) struct Upload<'a> {
+    prefix: &'a [u8],
+    /// Whether `prefix` is the whole body.
+    complete: bool,
+    /// Bytes sent so far.
+    sent: u64,
+    max_bytes: u64,
+    state: UploadState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum UploadState {
+    Sending,
+    Ending,
+    Done,
+    /// The backend takes no more; its answer may still come.
+    Refused(BackendError),
+}
+
+impl<'a> Upload<'a> {
+    pub(crate) fn new(prefix: &'a [u8], complete: bool, max_bytes: u64) -> Self {
+        Self { prefix, complete, sent: 0, max_bytes, state: UploadState::Sending }
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.state == UploadState::Done
+    }
+
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Whether the same upload can be made again.
+    pub(crate) fn is_replayable(&self) -> bool {
+        self.complete
+    }
+
+    fn poll<C: Client, B: Backend>(
+        &mut self,
+        client: &mut C,
+        backend: &mut B,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Failure>> {
+        match ready!(self.poll_steps(client, backend, cx)) {
+            Err(Failure::Backend(e)) => {
+                self.state = UploadState::Refused(e);
+                Poll::Ready(Ok(()))
+            }
+            other => Poll::Ready(other),
+        }
+    }
+
+    fn poll_steps<C: Client, B: Backend>(
+        &mut self,
+        client: &mut C,
+        backend: &mut B,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Failure>> {
+        loop {
+            match self.state {
+                UploadState::Done | UploadState::Refused(_) => return Poll::Ready(Ok(())),
+                UploadState::Ending => {
+                    let trailers = if self.complete { None } else { client.trailers() };
+                    ready!(backend.poll_end(cx, trailers))?;
+                    self.state = UploadState::Done;
+                }
+                UploadState::Sending if !self.prefix.is_empty() => {
+                    let n = ready!(backend.poll_send(cx, self.prefix))?;
+                    self.prefix = &self.prefix[n..];
+                    self.sent += n as u64;
+                }
+                UploadState::Sending if self.complete => self.state = UploadState::Ending,
+                UploadState::Sending => match client.poll_body(cx) {
+                    Poll::Ready(Ok(Body::Data)) => {
+                        if self.sent + client.body().len() as u64 > self.max_bytes {
+                            return Poll::Ready(Err(ClientError::BodyTooLarge.into()));
+                        }
+                        let n = ready!(backend.poll_send(cx, client.body()))?;
+                        client.consume(n);
+                        self.sent += n as u64;
+                    }
+                    Poll::Ready(Ok(Body::End)) => self.state = UploadState::Ending,
+                    Poll::Ready(Err(e)) => return Poll::Ready(Err(e.into())),
+                    Poll::Pending => {
+                        ready!(backend.poll_flush(cx))?;
+                        return Poll::Pending;
+                    }
+                },
+            }
+        }
+    }
+}
+
+/// Deadlines of one exchange.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    pub(crate) first_byte: Duration,
+    pub(crate) idle: Duration,
+    /// When the whole must be over; `None`: an upgraded connection or event stream.
+    pub(crate) total: Option<Instant>,
+}
+
+impl Clock {
+    fn due(&self, phase: Duration) -> Instant {
+        let due = Instant::now() + phase;
+        self.total.map_or(due, |total| due.min(total))
+    }
+}
+
+/// Sends the request until the backend's response head is there.
+pub(crate) async fn request<C: Client, B: Backend>(
+    client: &mut C,
+    backend: &mut B,
+    upload: &mut Upload<'_>,
+    head: &mut ResponseHead,
+    clock: &Clock,
+) -> Result<(), Failure> {
+    let mut sent_before = u64::MAX;
+    let mut was_done = false;
+    poll_fn(|cx| {
+        let uploading = upload.poll(client, backend, cx)?.is_pending();
+        // Reading comes after writing: a kept connection that the backend has closed shows itself here.
+        match backend.poll_head(cx, head) {
+            Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+            Poll::Ready(Err(e)) => return Poll::Ready(Err(Failure::Backend(e))),
+            Poll::Pending => {}
+        }
+        if !uploading && client.poll_gone(cx).is_ready() {
+            return Poll::Ready(Err(ClientError::Gone.into()));
+        }
+        if upload.sent != sent_before || (!uploading && !was_done) {
+            sent_before = upload.sent;
+            was_done = !uploading;
+            client.deadline().set(clock.due(if uploading { clock.idle } else { clock.first_byte }));
+        }
+        if client.deadline().poll_due(cx).is_ready() {
+            return Poll::Ready(Err(if uploading {
+                ClientError::Timeout.into()
+            } else {
+                BackendError::FirstByteTimeout.into()
+            }));
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Passes the response body on, and what is left of the request body the other way. Gives the bytes passed.
+pub(crate) async fn respond<C: Client, B: Backend>(
+    client: &mut C,
+    backend: &mut B,
+    upload: &mut Upload<'_>,
+    clock: &Clock,
+    passed: &mut u64,
+) -> Result<(), Failure> {
+    let mut progress = (u64::MAX, 0);
+    poll_fn(|cx| {
+        if !upload.is_done() {
+            // A failing upload does not end a response that has begun; the response's own end does.
+            let _ = upload.poll(client, backend, cx)?;
+        }
+        let done = poll_download(client, backend, cx, passed)?;
+        if done.is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        if progress != (*passed, upload.sent) {
+            progress = (*passed, upload.sent);
+            client.deadline().set(clock.due(clock.idle));
+        }
+        if client.deadline().poll_due(cx).is_ready() {
+            return Poll::Ready(Err(BackendError::Timeout.into()));
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+fn poll_download<C: Client, B: Backend>(
+    client: &mut C,
+    backend: &mut B,
+    cx: &mut Context<'_>,
+    passed: &mut u64,
+) -> Poll<Result<(), Failure>> {
+    loop {
+        match backend.poll_body(cx) {
+            Poll::Ready(Ok(Body::Data)) => {
+                let n = ready!(client.poll_send(cx, backend.body()))?;
+                backend.consume(n);
+                *passed += n as u64;
+            }
+            Poll::Ready(Ok(Body::End)) => {
+                ready!(client.poll_end(cx, backend.trailers()))?;
+                return Poll::Ready(Ok(()));
+            }
+            Poll::Ready(Err(e)) => return Poll::Ready(Err(e.into())),
+            Poll::Pending => {
+                ready!(client.poll_flush(cx))?;
+                if client.poll_gone(cx).is_ready() {
+                    return Poll::Ready(Err(ClientError::Gone.into()));
+                }
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+/// Gathers request-body bytes for the firewall until the body ends or `limit` is reached; gives whether it ended.
+pub(crate) async fn gather<C: Client>(
+    client: &mut C,
+    into: &mut Vec<u8>,
+    limit: usize,
+    clock: &Clock,
+) -> Result<bool, ClientError> {
+    client.deadline().set(clock.due(clock.idle));
+    poll_fn(|cx| {
+        loop {
+            match client.poll_body(cx) {
+                Poll::Ready(Ok(Body::End)) => return Poll::Ready(Ok(true)),
+                Poll::Ready(Ok(Body::Data)) => {
+                    let room = limit - into.len();
+                    if room == 0 {
+                        return Poll::Ready(Ok(false));
+                    }
+                    let n = client.body().len().min(room);
+                    into.extend_from_slice(&client.body()[..n]);
+                    client.consume(n);
+                    let due = clock.due(clock.idle);
+                    client.deadline().set(due);
+                }
+                Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+                Poll::Pending => {
+                    return client.deadline().poll_due(cx).map(|()| Err(ClientError::Timeout));
+                }
+            }
+        }
+    })
+    .await
+}
+
+/// Gathers response-body bytes for the firewall until the body ends or `limit` is reached; gives whether it ended.
+pub(crate) async fn gather_response<C: Client, B: Backend>(
+    client: &mut C,
+    backend: &mut B,
+    into: &mut Vec<u8>,
+    limit: usize,
+    clock: &Clock,
+) -> Result<bool, Failure> {
+    client.deadline().set(clock.due(clock.idle));
+    poll_fn(|cx| {
+        loop {
+            match backend.poll_body(cx) {
+                Poll::Ready(Ok(Body::End)) => return Poll::Ready(Ok(true)),
+                Poll::Ready(Ok(Body::Data)) => {
+                    let room = limit - into.len();
+                    if room == 0 {
+                        return Poll::Ready(Ok(false));
+                    }
+                    let n = backend.body().len().min(room);
+                    into.extend_from_slice(&backend.body()[..n]);
+                    backend.consume(n);
+                    let due = clock.due(clock.idle);
+                    client.deadline().set(due);
+                }
+                Poll::Ready(Err(e)) => return Poll::Ready(Err(e.into())),
+                Poll::Pending => {
+                    if client.poll_gone(cx).is_ready() {
+                        return Poll::Ready(Err(ClientError::Gone.into()));
+                    }
+                    return client.deadline().poll_due(cx).map(|()| Err(BackendError::Timeout.into()));
+                }
+            }
+        }
+    })
+    .await
+}
+
+/// Sends bytes that are already in memory as part of the response body.
+pub(crate) async fn send_all<C: Client>(client: &mut C, mut data: &[u8], clock: &Clock) -> Result<(), ClientError> {
+    client.deadline().set(clock.due(clock.idle));
+    poll_fn(|cx| {
+        while !data.is_empty() {
+            match client.poll_send(cx, data) {
+                Poll::Ready(Ok(n)) => data = &data[n..],
+                Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+                Poll::Pending => return client.deadline().poll_due(cx).map(|()| Err(ClientError::Timeout)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    })
+    .await
+}
+
+/// Ends a response that is already in memory.
+pub(crate) async fn end<C: Client>(client: &mut C, clock: &Clock) -> Result<(), ClientError> {
+    client.deadline().set(clock.due(clock.idle));
+    poll_fn(|cx| match client.poll_end(cx, None) {
+        Poll::Pending => client.deadline().poll_due(cx).map(|()| Err(ClientError::Timeout)),
+        done => done,
+    })
+    .await
+}

@@ -1,0 +1,214 @@
+//! From a desired state to a snapshot: everything that serving needs is made here, once, or the state is refused.
+//!
+//! No IO: [`Inputs`] brings the content of the files that the state names and the rule sets that it uses.
+//! Everything that is wrong is gathered, so that one look at the report is enough.
+//!
+//! Routes are sorted so that the first match is the most specific one: exact host before wildcard before any host;
+//! then exact path before prefix; then the longer path; then more conditions (headers, and methods as one); then
+//! document order. A route with both exact and wildcard hosts stands in both places.
+
+mod certificate;
+mod firewall;
+mod pool;
+mod ring;
+mod route;
+mod verify;
+
+pub use ring::MAX_RING_POINTS;
+pub use verify::AcceptsAnyCertificateDangerously;
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustls::crypto::CryptoProvider;
+use rustls_pki_types::CertificateDer;
+use veloflux_model::desired::{self, Desired, FirewallMode};
+use veloflux_model::located::Position;
+use veloflux_model::value::Hostname;
+use veloflux_model::{Problem, Report};
+use veloflux_waf::Ruleset;
+
+use crate::runtime::Registry;
+use crate::{HostEntry, HostTable, Pool, Snapshot, Tenant};
+use certificate::{Certificates, Loaded};
+use verify::Verifiers;
+
+/// What a desired state refers to but does not hold.
+pub struct Inputs {
+    /// How messages name the state file.
+    pub state_file: String,
+    /// Content of every file of [`files_named`], by path as written; or why it could not be read.
+    pub files: HashMap<String, Result<Vec<u8>, String>>,
+    /// Every rule set of [`rulesets_named`] by version; or why it cannot be used.
+    pub rulesets: HashMap<String, Result<Arc<Ruleset>, String>>,
+    /// The version used where a policy names none.
+    pub active_ruleset: Option<String>,
+    /// The authorities that the system trusts.
+    pub native_roots: Vec<CertificateDer<'static>>,
+    /// The time at which certificates have to be valid.
+    pub now: SystemTime,
+}
+
+impl fmt::Debug for Inputs {
+    /// Names only: some of the files hold keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inputs")
+            .field("state_file", &self.state_file)
+            .field("files", &self.files.keys())
+            .field("rulesets", &self.rulesets.keys())
+            .field("active_ruleset", &self.active_ruleset)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Every file that `state` names, as written there.
+pub fn files_named(state: &Desired) -> BTreeSet<&str> {
+    let certificates = state.tenants.iter().flat_map(|tenant| &tenant.certificates);
+    let pairs =
+        certificates.flat_map(|certificate| [certificate.cert_file.as_str(), certificate.key_file.as_str()]);
+    let pools = state.tenants.iter().flat_map(|tenant| &tenant.pools);
+    let authorities = pools.filter_map(|pool| Some(pool.tls.as_ref()?.ca_file.as_ref()?.as_str()));
+    pairs.chain(authorities).collect()
+}
+
+/// The versions of rule sets that `state` uses; `None` stands for the active one.
+pub fn rulesets_named(state: &Desired) -> BTreeSet<Option<&str>> {
+    let mut named = BTreeSet::new();
+    for tenant in &state.tenants {
+        for own in std::iter::once(None).chain(tenant.routes.iter().map(|route| Some(&route.firewall))) {
+            let mode = own.and_then(|own| own.mode).or(tenant.firewall.mode);
+            if mode != Some(FirewallMode::Off) {
+                let ruleset = own.and_then(|own| own.ruleset.as_ref()).or(tenant.firewall.ruleset.as_ref());
+                named.insert(ruleset.map(|version| version.as_str()));
+            }
+        }
+    }
+    named
+}
+
+/// Whether `state` has backends that are verified by the system's authorities.
+pub fn needs_native_roots(state: &Desired) -> bool {
+    let pools = state.tenants.iter().flat_map(|tenant| &tenant.pools);
+    pools.filter_map(|pool| pool.tls.as_ref()).any(|tls| tls.verify && tls.ca_file.is_none())
+}
+
+/// Compiles `state`. States that outlive snapshots are found again in `registry`; `revision` numbers the result.
+pub fn compile(
+    state: &Desired,
+    inputs: &Inputs,
+    registry: &Registry,
+    revision: u64,
+) -> Result<Snapshot, Report> {
+    let mut compiler = Compiler::new(inputs, registry);
+    let mut tenants = Vec::with_capacity(state.tenants.len());
+    let mut hosts = HostTable::default();
+    for tenant in &state.tenants {
+        let compiled = Arc::new(compiler.tenant(tenant));
+        for (host, certificate) in compiler.domains(tenant) {
+            hosts.insert(host.as_str(), HostEntry { tenant: compiled.clone(), certificate });
+        }
+        tenants.push(compiled);
+    }
+    Report::none_or(&inputs.state_file, compiler.problems)?;
+    tenants.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(Snapshot { revision, tenants, hosts })
+}
+
+/// What is gathered and shared while one state is compiled.
+struct Compiler<'a> {
+    inputs: &'a Inputs,
+    registry: &'a Registry,
+    provider: Arc<CryptoProvider>,
+    certificates: Certificates<'a>,
+    verifiers: Verifiers<'a>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Compiler<'a> {
+    fn new(inputs: &'a Inputs, registry: &'a Registry) -> Self {
+        Self {
+            inputs,
+            registry,
+            provider: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
+            certificates: Certificates::default(),
+            verifiers: Verifiers::default(),
+            problems: Vec::new(),
+        }
+    }
+
+    fn report(&mut self, position: Position, message: impl Into<String>, hint: impl Into<String>) {
+        self.problems.push(Problem::new(position, message).hint(hint));
+    }
+
+    fn tenant(&mut self, tenant: &'a desired::Tenant) -> Tenant {
+        let id: Arc<str> = tenant.name.as_str().into();
+        let pools: HashMap<&str, Arc<Pool>> = tenant
+            .pools
+            .iter()
+            .filter_map(|pool| Some((pool.name.as_str(), Arc::new(self.pool(&id, pool)?))))
+            .collect();
+        let routes = self.routes(tenant, &pools);
+        let state = self.registry.tenant(&id);
+        Tenant { id, routes, state }
+    }
+
+    /// The tenant's host names with the certificate to present for each.
+    ///
+    /// A tenant without certificates serves all its names on plain listeners only. Once it has one, a name that none
+    /// covers is an error: it would be missing from TLS listeners without a word.
+    fn domains(&mut self, tenant: &'a desired::Tenant) -> Vec<(&'a Hostname, Option<crate::TlsCertificate>)> {
+        let loaded: Vec<(&str, Option<Arc<Loaded>>)> = tenant
+            .certificates
+            .iter()
+            .map(|certificate| (certificate.name.as_str(), self.certificate(certificate)))
+            .collect();
+        let broken = loaded.iter().any(|(_, certificate)| certificate.is_none());
+        tenant
+            .domains
+            .iter()
+            .map(|domain| {
+                let host = domain.host.value();
+                let certificate = if let Some(name) = &domain.certificate {
+                    let named = loaded.iter().find(|(known, _)| *known == name.as_str());
+                    let found = named.and_then(|(_, certificate)| certificate.clone());
+                    if let Some(found) = found.as_ref().filter(|found| !found.covers(host)) {
+                        let message = format!("the certificate `{name}` does not cover `{host}`");
+                        self.report(name.position(), message, format!("it covers: {}", found.list_names()));
+                    }
+                    found
+                } else {
+                    let found =
+                        loaded.iter().filter_map(|(_, c)| c.as_ref()).find(|c| c.covers(host)).cloned();
+                    if found.is_none() && !loaded.is_empty() && !broken {
+                        let message = format!("none of the tenant's certificates covers `{host}`");
+                        let hint =
+                            "add a certificate for it, or remove the tenant's certificates to serve it plain";
+                        self.report(domain.host.position(), message, hint);
+                    }
+                    found
+                };
+                (host, certificate.map(|loaded| loaded.key.clone()))
+            })
+            .collect()
+    }
+
+    /// A file's content, or a report that it cannot be read.
+    fn file(
+        &mut self,
+        key: &str,
+        path: &'a veloflux_model::At<veloflux_model::value::FilePath>,
+    ) -> Option<&'a [u8]> {
+        match self.inputs.files.get(path.as_str()) {
+            Some(Ok(content)) => Some(content),
+            failed => {
+                let why =
+                    failed.and_then(|read| read.as_ref().err()).map_or("it was not read", String::as_str);
+                let message = format!("the {key} `{path}` cannot be read: {why}");
+                self.report(path.position(), message, "relative paths count from the state file's folder");
+                None
+            }
+        }
+    }
+}

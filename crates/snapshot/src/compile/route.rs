@@ -1,0 +1,130 @@
+//! Routes: conditions, actions, and the order in which they are tried (see the parent module).
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use veloflux_model::At;
+use veloflux_model::desired::{self, PathPattern};
+use veloflux_model::value::{ByteSize, Hostname, PathText, Period};
+
+use super::Compiler;
+use crate::{Action, FirewallPolicy, PathMatch, Pool, Route, Timeouts};
+
+/// Longest request body where nothing else is said, in bytes.
+const DEFAULT_MAX_BODY_BYTES: u64 = 10 << 20;
+
+impl<'a> Compiler<'a> {
+    pub(super) fn routes(
+        &mut self,
+        tenant: &'a desired::Tenant,
+        pools: &HashMap<&str, Arc<Pool>>,
+    ) -> Vec<Route> {
+        let inherited = self.policy(tenant.name.position(), &tenant.firewall);
+        let mut routes = Vec::with_capacity(tenant.routes.len());
+        for route in &tenant.routes {
+            let policy = if route.firewall.is_empty() {
+                inherited.clone()
+            } else {
+                self.policy(route.name.position(), &tenant.firewall.refined_by(&route.firewall))
+            };
+            let (wildcard, exact): (Vec<&Hostname>, Vec<&Hostname>) =
+                route.hosts.iter().map(At::value).partition(|host| host.wildcard_parent().is_some());
+            let groups = [(HostRank::Exact, exact), (HostRank::Wildcard, wildcard)];
+            let mut groups: Vec<_> = groups.into_iter().filter(|(_, hosts)| !hosts.is_empty()).collect();
+            if groups.is_empty() {
+                groups.push((HostRank::Any, Vec::new()));
+            }
+            for (rank, hosts) in groups {
+                // A pool that could not be compiled has been reported; the snapshot is refused anyway.
+                if let Some(compiled) = compile(tenant, route, &hosts, policy.clone(), pools) {
+                    routes.push((rank, compiled));
+                }
+            }
+        }
+        // The sort is stable: equals stay in document order.
+        routes.sort_by_cached_key(|(rank, route)| {
+            let (prefix, length) = match &route.path {
+                PathMatch::Exact(path) => (false, path.len()),
+                PathMatch::Prefix(path) => (true, path.len()),
+            };
+            let conditions = route.headers.len() + usize::from(!route.methods.is_empty());
+            (*rank, prefix, Reverse(length), Reverse(conditions))
+        });
+        routes.into_iter().map(|(_, route)| route).collect()
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum HostRank {
+    Exact,
+    Wildcard,
+    Any,
+}
+
+fn compile(
+    tenant: &desired::Tenant,
+    route: &desired::Route,
+    hosts: &[&Hostname],
+    firewall: Option<Arc<FirewallPolicy>>,
+    pools: &HashMap<&str, Arc<Pool>>,
+) -> Option<Route> {
+    let action = match route.action()? {
+        desired::Action::Forward(forward) => Action::Forward {
+            pool: pools.get(forward.pool.as_str())?.clone(),
+            strip_prefix: forward
+                .strip_prefix
+                .as_ref()
+                .map(|prefix| segments(prefix))
+                .filter(|prefix| &**prefix != "/"),
+        },
+        desired::Action::Redirect(redirect) => Action::Redirect {
+            status: redirect.status.get_u16(),
+            location: redirect.location.as_str().into(),
+        },
+        desired::Action::Respond(respond) => Action::Respond {
+            status: respond.status.get_u16(),
+            content_type: respond.content_type.as_str().into(),
+            body: respond.body.as_bytes().into(),
+        },
+    };
+    Some(Route {
+        name: route.name.as_str().into(),
+        hosts: hosts.iter().map(|host| host.as_str().into()).collect(),
+        path: match &route.path {
+            PathPattern::Exact(path) => PathMatch::Exact(path.as_str().into()),
+            PathPattern::Prefix(path) => PathMatch::Prefix(segments(path)),
+        },
+        methods: route.methods.iter().map(|method| method.as_str().into()).collect(),
+        headers: route
+            .headers
+            .iter()
+            .map(|header| {
+                (header.name.as_str().into(), header.value.as_ref().map(|value| value.as_str().into()))
+            })
+            .collect(),
+        action,
+        max_body_bytes: route.max_body.or(tenant.max_body).map_or(DEFAULT_MAX_BODY_BYTES, ByteSize::bytes),
+        timeouts: timeouts(&tenant.timeouts.refined_by(&route.timeouts)),
+        firewall,
+    })
+}
+
+/// A prefix without the `/` at its end: `/a/` covers what `/a` covers.
+fn segments(prefix: &PathText) -> Box<str> {
+    let trimmed = prefix.as_str().trim_end_matches('/');
+    if trimmed.is_empty() { "/".into() } else { trimmed.into() }
+}
+
+fn timeouts(timeouts: &desired::Timeouts) -> Timeouts {
+    let or = |given: Option<desired::Timeout>, seconds| {
+        given.map_or(Duration::from_secs(seconds), Period::duration)
+    };
+    Timeouts {
+        connect: or(timeouts.connect, 5),
+        first_byte: or(timeouts.first_byte, 60),
+        idle: or(timeouts.idle, 60),
+        total: or(timeouts.total, 300),
+    }
+}

@@ -1,0 +1,39 @@
+//! Every bound of the engine, with its unit.
+
+/// Files inside files: depth of `Include`.
+pub const INCLUDE_DEPTH: usize = 16;
+/// Bytes of one rule file.
+pub const RULE_FILE_BYTES: usize = 8 << 20;
+/// Bytes of one directive after joining continued lines.
+pub const DIRECTIVE_BYTES: usize = 256 << 10;
+/// Rules of a rule set, chain links not counted.
+pub const RULES: usize = 65_536;
+/// Links of one chain, its first included.
+pub const CHAIN_LINKS: usize = 32;
+/// Targets of one rule link.
+pub const TARGETS: usize = 512;
+/// Transformations of one rule link.
+pub const TRANSFORMATIONS: usize = 32;
+/// Mistakes reported before the compiler gives up.
+pub const ERRORS: usize = 200;
+/// Exclusions of one tenant.
+pub const EXCLUSIONS: usize = 4_096;
+
+/// Values (arguments, headers, cookies, files) of one transaction; more are an error that fails the transaction.
+pub const VALUES: usize = 20_000;
+/// Arguments of one transaction, from query and body together; more count as a body that does not parse.
+pub const ARGUMENTS: usize = 5_000;
+/// Matches of one transaction that go into its record; more are counted, not kept.
+pub const MATCHES: usize = 1_000;
+/// Links evaluated against values in one transaction; more are an internal error.
+pub const EVALUATIONS: u64 = 50_000_000;
+/// TX variables whose names rules make at run time.
+pub const DYNAMIC_VARIABLES: usize = 4_096;
+/// Bytes of one TX variable; longer values are cut.
+pub const VARIABLE_BYTES: usize = 64 << 10;
+/// Bytes of one expanded text (message, log data, operator argument); longer ones are cut.
+pub const EXPANDED_BYTES: usize = 64 << 10;
+/// Bytes kept of a matched value and of expanded messages in a record.
+pub const RECORDED_BYTES: usize = 1_024;
+/// Bytes of transformed values that one transaction may hold; more are an internal error.
+pub const TRANSFORMED_BYTES: usize = 256 << 20;
