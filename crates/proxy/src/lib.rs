@@ -5,7 +5,6 @@ pub mod balance;
 pub mod client_addr;
 pub mod eject;
 pub mod health;
-mod pools;
 pub mod proxy_protocol;
 pub mod record;
 pub mod retry;

@@ -28,7 +28,6 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use veloflux_snapshot::{Backend, HealthCheck, Pool, Snapshot};
 
-use crate::pools::pools;
 use streak::Streak;
 
 /// How often the current snapshot is looked at.
@@ -101,7 +100,7 @@ impl Checks {
     /// Makes the running checks those of `snapshot`.
     fn follow(&mut self, snapshot: &Snapshot) {
         let mut wanted: HashMap<Arc<str>, Target> = HashMap::new();
-        for (_, pool) in pools(snapshot) {
+        for pool in snapshot.pools() {
             for (index, backend) in pool.backends.iter().enumerate() {
                 match &pool.health_check {
                     Some(check) => {

@@ -53,8 +53,9 @@ mod sealed {
     impl Sealed for super::FirewallEvent<'_> {}
 }
 
-/// A log that any thread may write to. Clones share one queue; the thread ends when the last is dropped.
-#[derive(Debug, Clone)]
+/// A log that any thread may write to; off by default. Clones share one queue; the thread ends when the last is
+/// dropped.
+#[derive(Debug, Clone, Default)]
 pub struct Sink {
     /// `None`: off.
     queue: Option<SyncSender<Message>>,
