@@ -5,6 +5,7 @@ pub mod balance;
 pub mod client_addr;
 pub mod eject;
 pub mod health;
+pub mod metrics;
 pub mod proxy_protocol;
 pub mod record;
 pub mod retry;
