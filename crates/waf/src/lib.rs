@@ -18,6 +18,10 @@ mod record;
 mod ruleset;
 mod transaction;
 
+pub mod body;
+pub mod operator;
+pub mod transform;
+
 pub use base::base_config;
 pub use error::{CompileError, CompileErrors, OverlayError};
 pub use files::{Files, MemFiles};
