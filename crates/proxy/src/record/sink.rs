@@ -301,7 +301,7 @@ mod tests {
         let path = dir.path().join("events.log");
         let log = Sink::start(Target::File(path.clone())).unwrap();
         let masker = masker();
-        let tags: [std::sync::Arc<str>; 1] = ["attack-sqli".into()];
+        let tags: [Arc<str>; 1] = ["attack-sqli".into()];
         let rules = [RuleMatch {
             id: 942_100,
             message: masker.text("SQL Injection Attack Detected via libinjection", 256),
