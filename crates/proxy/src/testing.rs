@@ -23,6 +23,7 @@ pub(crate) fn pool_of(algorithm: Algorithm, weights: &[u32]) -> Pool {
             authority: address.to_string().into(),
             address: BackendAddress::Ip(address),
             weight,
+            drain: false,
         }
     });
     let id: Arc<str> = "t/p".into();
