@@ -47,6 +47,8 @@ pub(crate) enum BackendError {
     /// A kept connection was closed by the backend before it answered: as good as never sent, if the request may
     /// be repeated.
     Stale,
+    /// The backend said that it did not act on the request (HTTP/2 REFUSED_STREAM, GOAWAY).
+    Refused,
     /// The connection broke.
     Broken,
     /// No response head in time.

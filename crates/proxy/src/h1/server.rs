@@ -63,7 +63,7 @@ enum Next {
 }
 
 /// Serves one HTTP/1 connection until it ends.
-pub(crate) async fn run(core: Rc<Core>, stream: Stream, info: ConnectionInfo, read_ahead: &[u8]) {
+pub(crate) async fn run(core: Rc<Core>, stream: Stream, info: ConnectionInfo) {
     let mut client = H1Client {
         stream,
         inbox: Buffer::default(),
@@ -79,9 +79,6 @@ pub(crate) async fn run(core: Rc<Core>, stream: Stream, info: ConnectionInfo, re
         keep_alive: true,
         aborted: false,
     };
-    if !read_ahead.is_empty() {
-        client.inbox.fill_from(read_ahead);
-    }
     let mut head = RequestHead::default();
     loop {
         match client.next_request(&core, &mut head).await {

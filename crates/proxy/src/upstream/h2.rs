@@ -56,7 +56,7 @@ impl H2Backend {
         self.for_head = request.head.method() == b"HEAD";
         let bodiless = request.body == BodyLength::None;
         let (response, send) =
-            self.requests.send_request(message, bodiless).map_err(|_| BackendError::Stale)?;
+            self.requests.send_request(message, bodiless).map_err(|_| BackendError::Refused)?;
         self.response = Some(response);
         self.send = (!bodiless).then_some(send);
         Ok(())
@@ -86,7 +86,7 @@ impl Backend for H2Backend {
         let response = ready!(Pin::new(response).poll(cx)).map_err(|e| {
             // A stream refused before it was processed, or a connection on its way out, may be tried elsewhere.
             if e.reason() == Some(h2::Reason::REFUSED_STREAM) || e.is_go_away() {
-                BackendError::Stale
+                BackendError::Refused
             } else {
                 BackendError::Broken
             }

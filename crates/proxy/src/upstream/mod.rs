@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use ::h2::client::SendRequest;
 use bytes::Bytes;
-use rustls_pki_types::ServerName;
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use veloflux_snapshot::runtime::BackendState;

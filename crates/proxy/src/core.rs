@@ -1,0 +1,64 @@
+//! What one serving thread has for itself, and what all of them share.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use veloflux_snapshot::{CachedReader, Snapshot};
+
+use crate::config::EdgeConfig;
+use crate::drain::Drain;
+use crate::upstream::Connections;
+
+/// Counters that belong to no tenant; shared by all cores, written rarely.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// Client connections open.
+    pub(crate) connections: AtomicUsize,
+    /// Connections closed at accept because there were too many.
+    pub(crate) connections_refused: AtomicU64,
+    /// Connections whose PROXY header was missing, malformed or forbidden.
+    pub(crate) connections_broken: AtomicU64,
+    /// TLS handshakes that failed.
+    pub(crate) handshakes_failed: AtomicU64,
+    /// Requests being served.
+    pub(crate) requests: AtomicUsize,
+}
+
+/// One serving thread's world. Not shared, not locked.
+pub(crate) struct Core {
+    pub(crate) config: Arc<EdgeConfig>,
+    pub(crate) snapshots: RefCell<CachedReader>,
+    pub(crate) tls: Arc<rustls::ServerConfig>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) upstreams: Connections,
+    pub(crate) drain: Drain,
+    /// Connections open on this core.
+    pub(crate) connections: Cell<usize>,
+    pub(crate) rng: RefCell<fastrand::Rng>,
+    /// The process clock's zero.
+    pub(crate) epoch: Instant,
+}
+
+impl Core {
+    /// The current snapshot, for one request from its head to its record.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshots.borrow_mut().current().clone()
+    }
+
+    /// Milliseconds on the process clock; never 0, which means "never" in the runtime state.
+    pub(crate) fn now_ms(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.epoch).as_millis() as u64 + 1
+    }
+
+    /// Periodic work: idle connections to backends are closed in time.
+    pub(crate) async fn housekeeping(&self) {
+        const PERIOD: Duration = Duration::from_secs(2);
+        loop {
+            tokio::time::sleep(PERIOD).await;
+            self.upstreams.sweep();
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The firewall stage: walks one request through its transaction.
+//!
+//! The transaction itself is a typestate ([`veloflux_waf::Transaction`]); here its current state is kept in one
+//! place that outlives every early return, so that whatever happens to the request, [`Inspection::finish`] gives a
+//! record of it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use veloflux_snapshot::FirewallPolicy;
+use veloflux_waf::{Cause, Connection, Record, Refused, Transaction, Verdict, stage};
+
+use crate::head::{Fields, RequestHead, ResponseHead};
+
+/// The firewall refuses: what the client is to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    /// Whether the engine failed, rather than a rule refused.
+    pub(crate) internal: bool,
+}
+
+/// The firewall's view of one request.
+#[derive(Debug)]
+pub(crate) struct Inspection<'p> {
+    policy: Option<&'p FirewallPolicy>,
+    state: State<'p>,
+    spent: Duration,
+}
+
+#[derive(Debug)]
+enum State<'p> {
+    Off,
+    RequestBody(Transaction<'p, stage::RequestBody>),
+    ResponseHead(Transaction<'p, stage::ResponseHead>),
+    ResponseBody(Transaction<'p, stage::ResponseBody>),
+    Finished(Transaction<'p, stage::Finished>),
+    Refused(Refused<'p>),
+}
+
+/// What the firewall did with a request.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) record: Record,
+    /// Time spent judging, gathering bodies not included.
+    pub(crate) spent: Duration,
+}
+
+impl<'p> Inspection<'p> {
+    /// No firewall on this route.
+    pub(crate) fn off() -> Self {
+        Self { policy: None, state: State::Off, spent: Duration::ZERO }
+    }
+
+    /// Begins a transaction and judges the request head.
+    pub(crate) fn request_head(
+        &mut self,
+        policy: &'p FirewallPolicy,
+        client: SocketAddr,
+        server: SocketAddr,
+        request_id: &str,
+        now_unix_us: u64,
+        head: &RequestHead,
+    ) -> Result<(), Refusal> {
+        let begun = Instant::now();
+        let connection = Connection { client, server, request_id, now_unix_us };
+        let transaction = Transaction::begin(&policy.ruleset, &policy.overlay, &connection);
+        let headers = pairs(&head.fields);
+        let verdict = transaction.request_head(&veloflux_waf::RequestHead {
+            method: head.method(),
+            target: head.target(),
+            protocol: head.version.as_str().as_bytes(),
+            headers: &headers,
+        });
+        self.policy = Some(policy);
+        self.settle(begun, verdict, State::RequestBody)
+    }
+
+    /// Whether the request's body is to be gathered for [`request_body`](Self::request_body).
+    pub(crate) fn wants_request_body(&self) -> bool {
+        matches!(&self.state, State::RequestBody(transaction) if transaction.body_wanted())
+    }
+
+    /// Judges the request's body; without one, everything else that can be judged before forwarding.
+    pub(crate) fn request_body(&mut self, body: &[u8], complete: bool) -> Result<(), Refusal> {
+        let begun = Instant::now();
+        match std::mem::replace(&mut self.state, State::Off) {
+            State::RequestBody(transaction) => {
+                self.settle(begun, transaction.request_body(body, complete), State::ResponseHead)
+            }
+            other => self.keep(other),
+        }
+    }
+
+    /// Judges the response's head.
+    pub(crate) fn response_head(&mut self, head: &ResponseHead) -> Result<(), Refusal> {
+        let begun = Instant::now();
+        match std::mem::replace(&mut self.state, State::Off) {
+            State::ResponseHead(transaction) => {
+                let headers = pairs(&head.fields);
+                let verdict = transaction.response_head(&veloflux_waf::ResponseHead {
+                    status: head.status,
+                    protocol: head.version.as_str().as_bytes(),
+                    headers: &headers,
+                });
+                self.settle(begun, verdict, State::ResponseBody)
+            }
+            other => self.keep(other),
+        }
+    }
+
+    /// How many response-body bytes are to be gathered for [`response_body`](Self::response_body); `None`: the
+    /// body passes unseen.
+    pub(crate) fn wants_response_body(&self) -> Option<usize> {
+        match &self.state {
+            State::ResponseBody(transaction) if transaction.body_wanted() => {
+                self.policy.map(|policy| policy.response_limit_bytes)
+            }
+            _ => None,
+        }
+    }
+
+    /// Judges the response's body.
+    pub(crate) fn response_body(&mut self, body: &[u8], complete: bool) -> Result<(), Refusal> {
+        let begun = Instant::now();
+        match std::mem::replace(&mut self.state, State::Off) {
+            State::ResponseBody(transaction) => {
+                self.settle(begun, transaction.response_body(body, complete), State::Finished)
+            }
+            other => self.keep(other),
+        }
+    }
+
+    /// Ends the transaction wherever it stands.
+    pub(crate) fn finish(self) -> Option<Outcome> {
+        let begun = Instant::now();
+        let record = match self.state {
+            State::Off => return None,
+            State::RequestBody(transaction) => transaction.finish(),
+            State::ResponseHead(transaction) => transaction.finish(),
+            State::ResponseBody(transaction) => transaction.finish(),
+            State::Finished(transaction) => transaction.finish(),
+            State::Refused(refused) => refused.finish(),
+        };
+        Some(Outcome { record, spent: self.spent + begun.elapsed() })
+    }
+
+    fn settle<N>(
+        &mut self,
+        begun: Instant,
+        verdict: Verdict<'p, N>,
+        next: impl FnOnce(Transaction<'p, N>) -> State<'p>,
+    ) -> Result<(), Refusal> {
+        self.spent += begun.elapsed();
+        match verdict {
+            Verdict::Pass(transaction) => {
+                self.state = next(transaction);
+                Ok(())
+            }
+            Verdict::Refuse(refused) => {
+                let refusal = Refusal {
+                    status: refused.status(),
+                    internal: matches!(refused.cause(), Cause::Internal(_)),
+                };
+                self.state = State::Refused(refused);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// A step that does not apply in this state: the firewall is off, or has said all it had to say.
+    fn keep(&mut self, state: State<'p>) -> Result<(), Refusal> {
+        self.state = state;
+        Ok(())
+    }
+}
+
+fn pairs(fields: &Fields) -> Vec<(&[u8], &[u8])> {
+    fields.iter().map(|(_, name, value)| (name, value)).collect()
+}
