@@ -52,7 +52,9 @@ impl Folder {
         let store = Store::in_data_directory(&folder.0.join("data"));
         if store.active()?.is_none() {
             let from = args.crs.as_ref().ok_or_else(|| {
-                Failure::new("no rule set is active: name one with --crs, such as --crs /usr/share/modsecurity-crs")
+                Failure::new(
+                    "no rule set is active: name one with --crs, such as --crs /usr/share/modsecurity-crs",
+                )
             })?;
             println!("{}", crs::install(&store, from, None)?);
         }
@@ -92,7 +94,9 @@ impl Folder {
 
 fn write_once(path: &Path, content: &str) -> Outcome {
     match write_new(path, content.as_bytes(), PLAIN) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(Failure::file(path, "write it", &error)),
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(Failure::file(path, "write it", &error))
+        }
         _ => Ok(()),
     }
 }

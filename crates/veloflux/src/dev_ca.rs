@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
 use veloflux_model::value::Hostname;
 
@@ -44,7 +44,8 @@ pub(crate) fn make(folder: &Path, hosts: &[Hostname]) -> Outcome<PathBuf> {
     let issuer = authority(folder)?;
     for host in hosts {
         let key = new_key()?;
-        let mut params = CertificateParams::new(vec![host.as_str().trim_matches(['[', ']']).to_owned()]).map_err(failed)?;
+        let mut params = CertificateParams::new(vec![host.as_str().trim_matches(['[', ']']).to_owned()])
+            .map_err(failed)?;
         params.distinguished_name.push(DnType::CommonName, host.as_str());
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -73,7 +74,12 @@ fn authority(folder: &Path) -> Outcome<Issuer<'static, KeyPair>> {
     };
     match (read(&cert_file)?, read(&key_file)?) {
         (Some(certificate), Some(key)) => {
-            let unusable = |_| Failure::new(format!("{}: the authority cannot be used; remove ca.pem and ca.key", folder.display()));
+            let unusable = |_| {
+                Failure::new(format!(
+                    "{}: the authority cannot be used; remove ca.pem and ca.key",
+                    folder.display()
+                ))
+            };
             let key = KeyPair::from_pem(&key).map_err(unusable)?;
             Issuer::from_ca_cert_pem(&certificate, key).map_err(unusable)
         }
@@ -89,7 +95,10 @@ fn authority(folder: &Path) -> Outcome<Issuer<'static, KeyPair>> {
             put(&cert_file, &certificate.pem(), PLAIN)?;
             Ok(Issuer::new(params, key))
         }
-        _ => Err(Failure::new(format!("{}: there is one of ca.pem and ca.key, but not the other", folder.display()))),
+        _ => Err(Failure::new(format!(
+            "{}: there is one of ca.pem and ca.key, but not the other",
+            folder.display()
+        ))),
     }
 }
 

@@ -65,7 +65,13 @@ pub(crate) struct Loader {
 
 impl Loader {
     fn new(state_file: PathBuf, store: Store) -> Self {
-        Self { state_file, store, registry: Registry::default(), rulesets: HashMap::new(), loaded: Look::new() }
+        Self {
+            state_file,
+            store,
+            registry: Registry::default(),
+            rulesets: HashMap::new(),
+            loaded: Look::new(),
+        }
     }
 
     /// Reads and compiles everything into the snapshot of `revision`.
@@ -84,14 +90,16 @@ impl Loader {
             self.note(path);
         }
         let files = paths.into_iter().map(|path| {
-            let content = read_bounded(&folder.join(path), MAX_NAMED_FILE_BYTES).map_err(|error| error.to_string());
+            let content =
+                read_bounded(&folder.join(path), MAX_NAMED_FILE_BYTES).map_err(|error| error.to_string());
             (path.to_owned(), content)
         });
         let files = files.collect();
         let (active_ruleset, rulesets) = self.rulesets(&state)?;
         let native_roots = if needs_native_roots(&state) { native_roots() } else { Vec::new() };
         let state_file = self.state_file.display().to_string();
-        let inputs = Inputs { state_file, files, rulesets, active_ruleset, native_roots, now: SystemTime::now() };
+        let inputs =
+            Inputs { state_file, files, rulesets, active_ruleset, native_roots, now: SystemTime::now() };
         compile(&state, &inputs, &self.registry, revision)
     }
 

@@ -20,7 +20,8 @@ pub(crate) fn start(log: &ProcessLog) {
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
-    let subscriber = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false);
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false);
     // A second start would fail; the first log stays, which is what is wanted.
     let _ = if json {
         subscriber.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()

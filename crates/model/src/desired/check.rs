@@ -6,8 +6,7 @@ use std::fmt::Display;
 use std::hash::Hash;
 
 use super::{
-    BackendTls, CheckType, Desired, Exclusion, Firewall, HealthCheck, PathPattern, Pool,
-    Route, Tenant,
+    BackendTls, CheckType, Desired, Exclusion, Firewall, HealthCheck, PathPattern, Pool, Route, Tenant,
 };
 use crate::located::{At, Position};
 use crate::problem::{Problem, suggestion};

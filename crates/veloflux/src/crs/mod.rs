@@ -30,7 +30,9 @@ pub(crate) fn run(args: &Crs) -> Outcome {
         }
         CrsCommand::Activate { version } => {
             if !store.versions()?.contains(version) {
-                return Err(Failure::new(format!("the rule set {version} is not installed; see `veloflux crs list`")));
+                return Err(Failure::new(format!(
+                    "the rule set {version} is not installed; see `veloflux crs list`"
+                )));
             }
             store.activate(version)?;
             println!("{version} is active");
@@ -43,12 +45,18 @@ pub(crate) fn run(args: &Crs) -> Outcome {
 pub(crate) fn install(store: &Store, from: &Path, name: Option<&Version>) -> Outcome<String> {
     let tree = Tree::read(from)?;
     let ruleset = tree.compile().map_err(|errors| {
-        Failure::new(format!("{errors}\n{}: the rule set does not compile and is not installed", from.display()))
+        Failure::new(format!(
+            "{errors}\n{}: the rule set does not compile and is not installed",
+            from.display()
+        ))
     })?;
     let version = match name {
         Some(name) => name.clone(),
         None => stated_version(&ruleset).ok_or_else(|| {
-            Failure::new(format!("{}: the rule set does not state its version; give one with --name", from.display()))
+            Failure::new(format!(
+                "{}: the rule set does not state its version; give one with --name",
+                from.display()
+            ))
         })?,
     };
     let fresh = store.install(&tree, &version)?;
@@ -59,5 +67,8 @@ pub(crate) fn install(store: &Store, from: &Path, name: Option<&Version>) -> Out
 
 /// The version in a component signature such as `OWASP_CRS/4.28.0`.
 fn stated_version(ruleset: &Ruleset) -> Option<Version> {
-    ruleset.component_signatures().iter().find_map(|signature| signature.strip_prefix("OWASP_CRS/")?.parse().ok())
+    ruleset
+        .component_signatures()
+        .iter()
+        .find_map(|signature| signature.strip_prefix("OWASP_CRS/")?.parse().ok())
 }

@@ -55,7 +55,10 @@ impl Store {
         };
         let version = String::from_utf8_lossy(&content).trim().parse();
         version.map(Some).map_err(|_| {
-            Failure::new(format!("{}: it does not name a version; run `veloflux crs activate`", file.display()))
+            Failure::new(format!(
+                "{}: it does not name a version; run `veloflux crs activate`",
+                file.display()
+            ))
         })
     }
 
@@ -142,7 +145,10 @@ mod tests {
         assert!(store.install(&other, &two).unwrap());
         store.activate(&two).unwrap();
         store.activate(&one).unwrap();
-        assert_eq!((store.versions().unwrap(), store.active().unwrap()), (vec![one.clone(), two], Some(one.clone())));
+        assert_eq!(
+            (store.versions().unwrap(), store.active().unwrap()),
+            (vec![one.clone(), two], Some(one.clone()))
+        );
         assert_eq!(store.read(&one).unwrap().files(), tree.files());
     }
 

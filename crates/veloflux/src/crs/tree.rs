@@ -84,7 +84,9 @@ fn is_wanted(path: &str) -> bool {
 
 fn is_rule_file(name: &str) -> bool {
     let extension = Path::new(name).extension();
-    !name.contains('/') && !name.starts_with('.') && extension.is_some_and(|kind| kind == "conf" || kind == "data")
+    !name.contains('/')
+        && !name.starts_with('.')
+        && extension.is_some_and(|kind| kind == "conf" || kind == "data")
 }
 
 fn folder(root: &Path) -> Outcome<BTreeMap<String, Vec<u8>>> {
@@ -100,7 +102,8 @@ fn folder(root: &Path) -> Outcome<BTreeMap<String, Vec<u8>>> {
     if root.ends_with(DEBIAN_ROOT) {
         let config = root.join(DEBIAN_CONFIG);
         for name in names(&config)? {
-            let path = if ROOT_FILES.contains(&name.as_str()) { name.clone() } else { format!("rules/{name}") };
+            let path =
+                if ROOT_FILES.contains(&name.as_str()) { name.clone() } else { format!("rules/{name}") };
             add_file(&mut files, path, &config.join(name))?;
         }
     }
@@ -130,7 +133,8 @@ fn add_file(files: &mut BTreeMap<String, Vec<u8>>, path: String, file: &Path) ->
         }
         Ok(_) => {}
     }
-    let content = read_bounded(file, MAX_FILE_BYTES).map_err(|error| Failure::file(file, "read it", &error))?;
+    let content =
+        read_bounded(file, MAX_FILE_BYTES).map_err(|error| Failure::file(file, "read it", &error))?;
     add(files, path, content)
 }
 
@@ -158,8 +162,9 @@ fn tarball(path: &Path) -> Outcome<BTreeMap<String, Vec<u8>>> {
             continue;
         }
         let name = entry.path().map_err(|error| wrong(&error))?.into_owned();
-        let inside = inside_top_folder(&name)
-            .ok_or_else(|| Failure::new(format!("{}: `{}` leads out of the archive", path.display(), name.display())))?;
+        let inside = inside_top_folder(&name).ok_or_else(|| {
+            Failure::new(format!("{}: `{}` leads out of the archive", path.display(), name.display()))
+        })?;
         if !is_wanted(&inside) {
             continue;
         }
@@ -235,7 +240,10 @@ mod tests {
             ("crs-9/INSTALL", FILE, b"x"),
         ]);
         let tree = Tree::read(packed.path()).unwrap();
-        assert_eq!(tree.files().keys().collect::<Vec<_>>(), ["crs-setup.conf.example", "rules/a.conf", "rules/a.data"]);
+        assert_eq!(
+            tree.files().keys().collect::<Vec<_>>(),
+            ["crs-setup.conf.example", "rules/a.conf", "rules/a.data"]
+        );
     }
 
     #[test]
@@ -265,7 +273,8 @@ mod tests {
     #[test]
     fn debians_layout_has_its_set_up_elsewhere() {
         let system = tempfile::tempdir().unwrap();
-        let (rules, config) = (system.path().join(DEBIAN_ROOT).join("rules"), system.path().join("etc/modsecurity/crs"));
+        let (rules, config) =
+            (system.path().join(DEBIAN_ROOT).join("rules"), system.path().join("etc/modsecurity/crs"));
         fs::create_dir_all(&rules).unwrap();
         fs::create_dir_all(&config).unwrap();
         fs::write(rules.join("REQUEST-901.conf"), RULE).unwrap();

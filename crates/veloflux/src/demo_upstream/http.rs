@@ -95,7 +95,9 @@ pub(super) async fn read<S: AsyncRead + Unpin>(stream: &mut BufReader<S>) -> Res
 async fn read_chunks<S: AsyncRead + Unpin>(stream: &mut BufReader<S>) -> Result<Vec<u8>, Bad> {
     let mut body = Vec::new();
     loop {
-        let line = read_line(stream, &mut MAX_HEAD_BYTES.clone()).await?.ok_or(Bad::Request("a chunk is missing\n"))?;
+        let line = read_line(stream, &mut MAX_HEAD_BYTES.clone())
+            .await?
+            .ok_or(Bad::Request("a chunk is missing\n"))?;
         let size = line.split(';').next().unwrap_or_default().trim();
         let size = u64::from_str_radix(size, 16).map_err(|_| Bad::Request("this is no chunk\n"))?;
         if size == 0 {
@@ -109,7 +111,11 @@ async fn read_chunks<S: AsyncRead + Unpin>(stream: &mut BufReader<S>) -> Result<
     Ok(body)
 }
 
-async fn read_body<S: AsyncRead + Unpin>(stream: &mut BufReader<S>, length: u64, body: &mut Vec<u8>) -> Result<(), Bad> {
+async fn read_body<S: AsyncRead + Unpin>(
+    stream: &mut BufReader<S>,
+    length: u64,
+    body: &mut Vec<u8>,
+) -> Result<(), Bad> {
     if length > MAX_BODY_BYTES - body.len() as u64 {
         return Err(Bad::Request("the body is too long\n"));
     }
@@ -120,7 +126,10 @@ async fn read_body<S: AsyncRead + Unpin>(stream: &mut BufReader<S>, length: u64,
 }
 
 /// The next line without its end, taken from `budget`; `None` at the connection's end.
-async fn read_line<S: AsyncRead + Unpin>(stream: &mut BufReader<S>, budget: &mut u64) -> Result<Option<String>, Bad> {
+async fn read_line<S: AsyncRead + Unpin>(
+    stream: &mut BufReader<S>,
+    budget: &mut u64,
+) -> Result<Option<String>, Bad> {
     let mut line = Vec::new();
     let read = stream.take(*budget).read_until(b'\n', &mut line).await? as u64;
     if read == 0 && *budget > 0 {

@@ -86,10 +86,15 @@ async fn connection(stream: TcpStream, name: &str) -> std::io::Result<()> {
                 let body = format!("waited {wait} ms\n");
                 respond(&mut stream, "200 OK", name, body.as_bytes(), keep_alive).await?;
             }
-            "/sse" => return events(&mut stream, name, request.number("n").unwrap_or(10).min(MAX_EVENTS)).await,
+            "/sse" => {
+                return events(&mut stream, name, request.number("n").unwrap_or(10).min(MAX_EVENTS)).await;
+            }
             "/ws" => match request.header("sec-websocket-key") {
                 Some(key) => return websocket::echo(&mut stream, key).await,
-                None => respond(&mut stream, "400 Bad Request", name, b"this is a WebSocket\n", keep_alive).await?,
+                None => {
+                    respond(&mut stream, "400 Bad Request", name, b"this is a WebSocket\n", keep_alive)
+                        .await?
+                }
             },
             _ => respond(&mut stream, "200 OK", name, mirror(&request, name).as_slice(), keep_alive).await?,
         }
@@ -174,12 +179,19 @@ mod tests {
     async fn reads_chunked_bodies_and_keeps_connections() {
         let request = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\nGET /health HTTP/1.1\r\nConnection: close\r\n\r\n";
         let response = ask(request).await;
-        assert!(response.contains("\n\nabcdeHTTP/1.1 200 OK") && response.ends_with("\r\n\r\nok\n"), "{response}");
+        assert!(
+            response.contains("\n\nabcdeHTTP/1.1 200 OK") && response.ends_with("\r\n\r\nok\n"),
+            "{response}"
+        );
     }
 
     #[tokio::test]
     async fn refuses_what_is_no_request() {
-        for bad in ["hello\r\n\r\n", "GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n", "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"] {
+        for bad in [
+            "hello\r\n\r\n",
+            "GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        ] {
             assert!(ask(bad.as_bytes()).await.starts_with("HTTP/1.1 400"), "{bad}");
         }
     }
@@ -187,13 +199,18 @@ mod tests {
     #[tokio::test]
     async fn sends_events_and_echoes_over_websocket() {
         let response = ask(b"GET /sse?n=2 HTTP/1.1\r\n\r\n").await;
-        assert!(response.contains("text/event-stream") && response.ends_with("id: 2\ndata: event 2 from one\n\n"));
+        assert!(
+            response.contains("text/event-stream") && response.ends_with("id: 2\ndata: event 2 from one\n\n")
+        );
 
         // The key and its answer are those of RFC 6455 section 1.3; the frames "Hi", masked, and a close.
         let mut request = b"GET /ws HTTP/1.1\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".to_vec();
         request.extend_from_slice(&[0x81, 0x82, 1, 2, 3, 4, b'H' ^ 1, b'i' ^ 2, 0x88, 0x80, 0, 0, 0, 0]);
         let response = ask(&request).await;
         assert!(response.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{response}");
-        assert!(response.contains("\r\n\r\n\u{81}\u{2}Hi") || response.as_bytes().ends_with(b"Hi"), "{response}");
+        assert!(
+            response.contains("\r\n\r\n\u{81}\u{2}Hi") || response.as_bytes().ends_with(b"Hi"),
+            "{response}"
+        );
     }
 }

@@ -36,7 +36,9 @@ pub(super) fn config(file: &ProcessFile) -> Outcome<EdgeConfig> {
         listeners: listeners.collect(),
         metrics: process.metrics.as_ref().map(|metrics| metrics.address.socket()),
         threads: threads(process.threads.get_usize()),
-        trusted_proxies: TrustedProxies::new(process.trusted_proxies.iter().map(|range| range.network()).collect()),
+        trusted_proxies: TrustedProxies::new(
+            process.trusted_proxies.iter().map(|range| range.network()).collect(),
+        ),
         max_connections: limits.max_connections.get_usize(),
         max_header_bytes: limits.max_header_bytes.bytes_usize(),
         max_headers: limits.max_headers.get_usize(),
@@ -65,7 +67,8 @@ fn sink(file: &ProcessFile, name: &str, log: &Log) -> Outcome<Sink> {
         Output::Off => Target::Off,
         Output::File(path) => Target::File(file.resolve(path.as_str())),
     };
-    Sink::start(target.clone()).map_err(|error| Failure::new(format!("the log `{name}` ({target:?}) cannot be opened: {error}")))
+    Sink::start(target.clone())
+        .map_err(|error| Failure::new(format!("the log `{name}` ({target:?}) cannot be opened: {error}")))
 }
 
 fn sticky_key(data_directory: &Path) -> Outcome<StickyKey> {
@@ -73,7 +76,8 @@ fn sticky_key(data_directory: &Path) -> Outcome<StickyKey> {
     let content = match read_bounded(&path, STICKY_KEY_BYTES as u64) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let mut key = [0_u8; STICKY_KEY_BYTES];
-            aws_lc_rs::rand::fill(&mut key).map_err(|_| Failure::new("the system gives no random numbers"))?;
+            aws_lc_rs::rand::fill(&mut key)
+                .map_err(|_| Failure::new("the system gives no random numbers"))?;
             std::fs::create_dir_all(data_directory)
                 .and_then(|()| write_new(&path, &key, SECRET))
                 .map_err(|error| Failure::file(&path, "write it", &error))?;
@@ -82,7 +86,10 @@ fn sticky_key(data_directory: &Path) -> Outcome<StickyKey> {
         content => content.map_err(|error| Failure::file(&path, "read it", &error))?,
     };
     let key = content.try_into().map_err(|_| {
-        Failure::new(format!("{}: the key does not have 32 bytes; remove the file for a new one", path.display()))
+        Failure::new(format!(
+            "{}: the key does not have 32 bytes; remove the file for a new one",
+            path.display()
+        ))
     })?;
     Ok(StickyKey::new(&key))
 }

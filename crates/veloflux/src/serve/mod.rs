@@ -38,7 +38,8 @@ pub(crate) fn run_until_told(
         .map_err(|error| Failure::new(format!("cannot start the runtime: {error}")))?;
     runtime.block_on(async {
         // Before anything serves: a signal that comes early must not be lost, nor end the process undrained.
-        let mut signals = Signals::new().map_err(|error| Failure::new(format!("cannot take signals: {error}")))?;
+        let mut signals =
+            Signals::new().map_err(|error| Failure::new(format!("cannot take signals: {error}")))?;
         let config = edge::config(process)?;
         let edge = Edge::start(config, reloads.reader()).map_err(|error| Failure::new(error.to_string()))?;
         started(&edge)?;
@@ -65,7 +66,10 @@ async fn serve(edge: &Edge, signals: &mut Signals, reloads: &Reloads) {
 /// Lets requests in flight finish, up to the limit or a second signal.
 async fn drain(edge: Edge, signals: &mut Signals, process: &Process) -> Outcome {
     let limit = process.limits.drain_timeout.duration();
-    tracing::info!(limit_s = limit.as_secs_f64(), "draining: no new connections, requests in flight may finish");
+    tracing::info!(
+        limit_s = limit.as_secs_f64(),
+        "draining: no new connections, requests in flight may finish"
+    );
     let drained = tokio::task::spawn_blocking(move || edge.drain(limit));
     tokio::select! {
         report = drained => match report {
