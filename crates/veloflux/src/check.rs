@@ -22,11 +22,10 @@ pub(crate) fn run(args: &Files) -> Outcome {
     Ok(())
 }
 
-pub(crate) fn schema(args: &Schema) -> Outcome {
+pub(crate) fn schema(args: &Schema) {
     let text = match args.file {
         SchemaOf::Process => veloflux_model::schema::<Process>(),
         SchemaOf::State => veloflux_model::schema::<Desired>(),
     };
     print!("{text}");
-    Ok(())
 }

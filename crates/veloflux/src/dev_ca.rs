@@ -16,10 +16,10 @@ use crate::failure::{Failure, Outcome};
 use crate::files::{PLAIN, SECRET, read_bounded, replace};
 
 /// How long a certificate of a host is valid: what browsers accept at most is 398 days.
-const LEAF_LIFETIME: Duration = Duration::from_secs(397 * 24 * 60 * 60);
+const LEAF_LIFETIME: Duration = Duration::from_hours(397 * 24);
 
 /// How long the authority is valid.
-const CA_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+const CA_LIFETIME: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// Certificates are valid from this long ago, for clocks that differ.
 const BACKDATED: Duration = Duration::from_hours(24);
@@ -117,6 +117,7 @@ fn put(path: &Path, pem: &str, mode: u32) -> Outcome {
 }
 
 /// The error says what could not be made; it holds no key.
+#[allow(clippy::needless_pass_by_value, reason = "what `map_err` calls")]
 fn failed(error: rcgen::Error) -> Failure {
     Failure::new(format!("the certificate cannot be made: {error}"))
 }

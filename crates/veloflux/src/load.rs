@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use rustls_pki_types::CertificateDer;
 use veloflux_model::located::Position;
 use veloflux_model::value::Version;
 use veloflux_model::{Desired, Document, MAX_DOCUMENT_BYTES, Problem, Process, Report};
@@ -188,7 +189,7 @@ fn folder_of(path: &Path) -> PathBuf {
 }
 
 /// The authorities that the system trusts; those that cannot be read are left out, and said.
-fn native_roots() -> Vec<rustls_native_certs::CertificateDer> {
+fn native_roots() -> Vec<CertificateDer<'static>> {
     let found = rustls_native_certs::load_native_certs();
     for error in found.errors {
         tracing::warn!(%error, "an authority of the system cannot be read");

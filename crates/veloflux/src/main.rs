@@ -21,7 +21,10 @@ use clap::Parser;
 fn main() -> ExitCode {
     let done = match cli::Cli::parse().command {
         cli::Command::Check(args) => check::run(&args),
-        cli::Command::Schema(args) => check::schema(&args),
+        cli::Command::Schema(args) => {
+            check::schema(&args);
+            Ok(())
+        }
         cli::Command::Crs(args) => crs::run(&args),
         cli::Command::Serve(args) => serve::run(&args),
         cli::Command::DemoUpstream(args) => demo_upstream::run(&args),
