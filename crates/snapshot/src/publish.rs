@@ -55,7 +55,7 @@ pub struct Reader {
 
 impl Reader {
     /// The current snapshot.
-    pub fn load(&self) -> Arc<Snapshot> {
+    pub fn current(&self) -> Arc<Snapshot> {
         self.current.load_full()
     }
 
@@ -73,7 +73,7 @@ pub struct CachedReader {
 
 impl CachedReader {
     /// The current snapshot.
-    pub fn load(&mut self) -> &Arc<Snapshot> {
+    pub fn current(&mut self) -> &Arc<Snapshot> {
         self.cache.load()
     }
 }

@@ -246,13 +246,13 @@ fn state_outlives_snapshots_and_drain_takes_effect_with_the_swap() {
     let publisher = Publisher::new(compile(&state(false), &inputs(), &registry, 1).unwrap());
     let reader = publisher.reader();
     let mut cached = reader.cached();
-    let before = reader.load();
+    let before = reader.current();
     let next = compile(&state(true), &inputs(), &registry, 2).unwrap();
     assert!(Arc::ptr_eq(&only_pool(&before).backends[0].state, &only_pool(&next).backends[0].state));
     assert!(!draining(&before));
     publisher.publish(next);
     assert!(draining(&before));
-    assert_eq!((cached.load().revision, reader.load().revision, publisher.revision()), (2, 2, 2));
+    assert_eq!((cached.current().revision, reader.current().revision, publisher.revision()), (2, 2, 2));
 }
 
 fn ruleset() -> Arc<Ruleset> {

@@ -20,7 +20,7 @@ pub(crate) fn run(args: &Files) -> Outcome {
     logging::start(&process.process.logs.process);
     let reloads = Reloads::first(process.loader(args.state.as_deref()), process.process.reload.watch)?;
     run_until_told(&process, &reloads, |edge| {
-        let tenants = reloads.reader().load().tenants.len();
+        let tenants = reloads.reader().current().tenants.len();
         tracing::info!(tenants, addresses = ?edge.addresses(), "serving");
         Ok(())
     })
