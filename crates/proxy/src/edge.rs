@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use veloflux_snapshot::Reader;
+use veloflux_snapshot::runtime::Registry;
 
 use crate::accept;
 use crate::config::{EdgeConfig, Listener};
@@ -22,6 +23,9 @@ use crate::health;
 use crate::metrics::{self, Metrics, ProcessCounters, Sources};
 use crate::tls;
 use crate::upstream::Connections;
+
+/// How long the end waits for the logs to be written.
+const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why an edge could not be started.
 #[derive(Debug)]
@@ -73,17 +77,14 @@ pub struct Edge {
     stage: watch::Sender<Stage>,
     threads: Vec<JoinHandle<()>>,
     shared: Arc<Shared>,
+    counters: Arc<ProcessCounters>,
+    config: Arc<EdgeConfig>,
 }
 
 impl Edge {
     /// Binds every listener and starts serving what `snapshots` shows.
-    ///
-    /// `counters` are what `/metrics` shows of the process; whoever reloads counts there too.
-    pub fn start(
-        config: EdgeConfig,
-        snapshots: Reader,
-        counters: Arc<ProcessCounters>,
-    ) -> Result<Self, StartError> {
+    pub fn start(config: EdgeConfig, snapshots: Reader) -> Result<Self, StartError> {
+        let counters = Arc::new(ProcessCounters::new(&Registry::default()));
         let config = Arc::new(config);
         let tls = tls::server_config(snapshots.clone()).map_err(StartError::Tls)?;
         let shared = Arc::new(Shared::default());
@@ -143,7 +144,7 @@ impl Edge {
             threads.push(thread.map_err(StartError::Thread)?);
         }
         let addresses = listeners.iter().map(|l| l.address).collect();
-        Ok(Self { addresses, metrics: metrics_address, stage, threads, shared })
+        Ok(Self { addresses, metrics: metrics_address, stage, threads, shared, counters, config })
     }
 
     /// The addresses listened on, in the order of the configuration.
@@ -154,6 +155,19 @@ impl Edge {
     /// The address of the metrics listener.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics
+    }
+
+    /// Counts a reload for `/metrics`: whether the new state was published or refused.
+    pub fn note_reload(&self, accepted: bool) {
+        let counter = if accepted { &self.counters.reloads_accepted } else { &self.counters.reloads_refused };
+        counter.fetch_add(1, Relaxed);
+        self.counters.last_reload_refused.store(!accepted, Relaxed);
+    }
+
+    /// Opens the log files anew, after they were moved away. `false`: a log is too busy, try again.
+    pub fn reopen_logs(&self) -> bool {
+        // Both, whatever becomes of the first.
+        self.config.access_log.reopen() & self.config.event_log.reopen()
     }
 
     /// Stops accepting, lets requests in flight finish until `deadline` from now, then cuts what is left.
@@ -173,6 +187,11 @@ impl Edge {
         for thread in self.threads {
             if thread.join().is_err() {
                 tracing::error!("a serving thread panicked");
+            }
+        }
+        for log in [&self.config.access_log, &self.config.event_log] {
+            if !log.flush(LOG_FLUSH_TIMEOUT) {
+                tracing::warn!("a log could not be written to its end");
             }
         }
         report
