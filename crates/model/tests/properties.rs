@@ -107,7 +107,7 @@ fn route() -> impl Strategy<Value = Value> {
         let header = |(name, value): (String, Option<String>)| {
             object([("name", Some(json!(name))), ("value", value.map(Value::from))])
         };
-        Value::from_iter(headers.into_iter().map(header))
+        headers.into_iter().map(header).collect::<Value>()
     });
     let methods = vec(select(vec!["GET", "POST", "ON", "NO", "Y"]), 0..3).prop_map(|methods| json!(methods));
     (path, action, headers, methods, timeouts(), size(), firewall()).prop_map(
@@ -155,7 +155,7 @@ fn pool() -> impl Strategy<Value = Value> {
                 ("algorithm", algorithm),
                 ("protocol", protocol),
                 ("tls", tls),
-                ("backends", Some(Value::from_iter(backends))),
+                ("backends", Some(backends.collect::<Value>())),
                 ("sticky_sessions", sticky),
                 ("health_check", check),
             ])
@@ -168,7 +168,7 @@ fn named(prefix: &str, values: Vec<Value>) -> Value {
         value["name"] = json!(format!("{prefix}{index}"));
         value
     };
-    Value::from_iter(values.into_iter().enumerate().map(name))
+    values.into_iter().enumerate().map(name).collect()
 }
 
 fn desired() -> impl Strategy<Value = Value> {
