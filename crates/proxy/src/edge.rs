@@ -16,8 +16,10 @@ use veloflux_snapshot::Reader;
 
 use crate::accept;
 use crate::config::{EdgeConfig, Listener};
-use crate::core::{Core, Shared};
+use crate::core::{Core, Shared, process_clock_ms};
 use crate::drain::Drain;
+use crate::health;
+use crate::metrics::{self, Metrics, ProcessCounters, Sources};
 use crate::tls;
 use crate::upstream::Connections;
 
@@ -67,6 +69,7 @@ enum Stage {
 #[derive(Debug)]
 pub struct Edge {
     addresses: Vec<SocketAddr>,
+    metrics: Option<SocketAddr>,
     stage: watch::Sender<Stage>,
     threads: Vec<JoinHandle<()>>,
     shared: Arc<Shared>,
@@ -74,7 +77,13 @@ pub struct Edge {
 
 impl Edge {
     /// Binds every listener and starts serving what `snapshots` shows.
-    pub fn start(config: EdgeConfig, snapshots: Reader) -> Result<Self, StartError> {
+    ///
+    /// `counters` are what `/metrics` shows of the process; whoever reloads counts there too.
+    pub fn start(
+        config: EdgeConfig,
+        snapshots: Reader,
+        counters: Arc<ProcessCounters>,
+    ) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let tls = tls::server_config(snapshots.clone()).map_err(StartError::Tls)?;
         let shared = Arc::new(Shared::default());
@@ -97,9 +106,24 @@ impl Edge {
             sockets.push(bound);
         }
 
+        let metrics = config.metrics.map(|address| bind_metrics(address)).transpose()?;
+        let metrics_address = metrics.as_ref().map(|(_, address)| *address);
+
         let mut threads = Vec::new();
+        let tending = Tending {
+            snapshots: snapshots.clone(),
+            metrics: metrics.map(|(socket, _)| socket),
+            config: config.clone(),
+            counters: counters.clone(),
+            epoch,
+        };
+        let following = stage.subscribe();
+        let thread =
+            std::thread::Builder::new().name("edge-tending".into()).spawn(move || tending.run(following));
+        threads.push(thread.map_err(StartError::Thread)?);
         for (number, bound) in sockets.into_iter().enumerate() {
-            let (config, shared, tls) = (config.clone(), shared.clone(), tls.clone());
+            let (config, shared, tls, counters) =
+                (config.clone(), shared.clone(), tls.clone(), counters.clone());
             let (snapshots, stage) = (snapshots.clone(), stage.subscribe());
             let thread = std::thread::Builder::new().name(format!("edge-{number}")).spawn(move || {
                 let core = Core {
@@ -107,6 +131,7 @@ impl Edge {
                     snapshots: std::cell::RefCell::new(snapshots.cached()),
                     tls,
                     shared,
+                    counters,
                     upstreams: Connections::default(),
                     drain: Drain::default(),
                     connections: std::cell::Cell::default(),
@@ -117,12 +142,18 @@ impl Edge {
             });
             threads.push(thread.map_err(StartError::Thread)?);
         }
-        Ok(Self { addresses: listeners.iter().map(|l| l.address).collect(), stage, threads, shared })
+        let addresses = listeners.iter().map(|l| l.address).collect();
+        Ok(Self { addresses, metrics: metrics_address, stage, threads, shared })
     }
 
     /// The addresses listened on, in the order of the configuration.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The address of the metrics listener.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics
     }
 
     /// Stops accepting, lets requests in flight finish until `deadline` from now, then cuts what is left.
@@ -148,6 +179,69 @@ impl Edge {
     }
 }
 
+fn bind_metrics(address: SocketAddr) -> Result<(std::net::TcpListener, SocketAddr), StartError> {
+    let bind = || {
+        let socket = std::net::TcpListener::bind(address)?;
+        socket.set_nonblocking(true)?;
+        let bound = socket.local_addr()?;
+        Ok((socket, bound))
+    };
+    bind().map_err(|e| StartError::Bind(address, e))
+}
+
+/// The thread beside the serving ones: health checks and the metrics listener.
+struct Tending {
+    snapshots: Reader,
+    metrics: Option<std::net::TcpListener>,
+    config: Arc<EdgeConfig>,
+    counters: Arc<ProcessCounters>,
+    epoch: Instant,
+}
+
+impl Tending {
+    fn run(self, stage: watch::Receiver<Stage>) {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                tracing::error!(%error, "no runtime for health checks and metrics");
+                return;
+            }
+        };
+        runtime.block_on(async {
+            let snapshots = self.snapshots.clone();
+            let ended = |mut stage: watch::Receiver<Stage>| async move {
+                // The sender lives as long as the edge; its end is the edge's end.
+                let _ = stage.wait_for(|s| *s == Stage::Ended).await;
+            };
+            let checks = health::run(move || snapshots.current(), |_| {}, ended(stage.clone()));
+            match self.metrics.map(TcpListener::from_std) {
+                Some(Ok(listener)) => {
+                    let (snapshots, epoch) = (self.snapshots, self.epoch);
+                    let metrics = Metrics::new(Sources {
+                        snapshot: Box::new(move || snapshots.current()),
+                        now_ms: Box::new(move || process_clock_ms(epoch, Instant::now())),
+                        process: self.counters,
+                        logs: vec![
+                            ("access", self.config.access_log.clone()),
+                            ("events", self.config.event_log.clone()),
+                        ],
+                        version: self.config.version,
+                    });
+                    let serving = stage.clone();
+                    let is_ready = move || *serving.borrow() == Stage::Serving;
+                    let shown = metrics::serve(listener, Arc::new(metrics), is_ready, ended(stage));
+                    tokio::join!(checks, shown);
+                }
+                Some(Err(error)) => {
+                    tracing::error!(%error, "cannot serve the metrics listener");
+                    checks.await;
+                }
+                None => checks.await,
+            }
+        });
+    }
+}
+
 /// One serving thread.
 fn serve(core: Core, bound: Vec<(Listener, std::net::TcpListener)>, mut stage: watch::Receiver<Stage>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -165,7 +259,9 @@ fn serve(core: Core, bound: Vec<(Listener, std::net::TcpListener)>, mut stage: w
                 Ok(socket) => {
                     tokio::task::spawn_local(accept::run(core.clone(), listener, socket));
                 }
-                Err(error) => tracing::error!(listener = %listener.address, %error, "cannot serve a listener"),
+                Err(error) => {
+                    tracing::error!(listener = %listener.address, %error, "cannot serve a listener")
+                }
             }
         }
         let tending = core.clone();

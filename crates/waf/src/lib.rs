@@ -25,6 +25,7 @@ mod template;
 mod transaction;
 mod variable;
 
+pub mod body;
 pub mod operator;
 pub mod transform;
 

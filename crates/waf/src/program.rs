@@ -144,7 +144,6 @@ pub(crate) enum Control {
     RemoveTarget(Exception),
     Engine(EngineMode),
     BodyProcessor(BodyProcessor),
-    ForceBodyVariable(bool),
     RequestBodyAccess(bool),
     ResponseBodyAccess(bool),
     SetSession(Template),

@@ -56,7 +56,6 @@ pub(super) enum ControlText {
     RemoveTarget(RuleFilter, String),
     Engine(EngineMode),
     BodyProcessor(BodyProcessor),
-    ForceBodyVariable(bool),
     RequestBodyAccess(bool),
     ResponseBodyAccess(bool),
     SetSession(String),
@@ -263,13 +262,12 @@ fn control(text: &str) -> Result<Option<ControlText>, String> {
         "requestbodyprocessor" => ControlText::BodyProcessor(
             BodyProcessor::parse(value).ok_or("a body processor is URLENCODED, MULTIPART, JSON or XML")?,
         ),
-        "forcerequestbodyvariable" => ControlText::ForceBodyVariable(on_off(value)?),
         "requestbodyaccess" => ControlText::RequestBodyAccess(on_off(value)?),
         "responsebodyaccess" => ControlText::ResponseBodyAccess(on_off(value)?),
-        // One record per transaction is the audit log, limits are the edge's, and nothing logs for debugging.
-        "auditengine" | "auditlogparts" | "debugloglevel" | "requestbodylimit" | "responsebodylimit" => {
-            return Ok(None);
-        }
+        // One record per transaction is the audit log, nothing logs for debugging, REQUEST_BODY is there whenever no
+        // processor is, and limits are the edge's.
+        "auditengine" | "auditlogparts" | "debugloglevel" | "forcerequestbodyvariable" | "requestbodylimit"
+        | "responsebodylimit" => return Ok(None),
         other => return Err(format!("there is no ctl:{other}")),
     }))
 }

@@ -273,7 +273,6 @@ impl Builder<'_> {
             }
             ControlText::Engine(mode) => Control::Engine(*mode),
             ControlText::BodyProcessor(processor) => Control::BodyProcessor(*processor),
-            ControlText::ForceBodyVariable(on) => Control::ForceBodyVariable(*on),
             ControlText::RequestBodyAccess(on) => Control::RequestBodyAccess(*on),
             ControlText::ResponseBodyAccess(on) => Control::ResponseBodyAccess(*on),
             ControlText::SetSession(text) => Control::SetSession(self.template(text)?),

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::Failure;
+use crate::body::Arguments;
 use crate::limits;
 use crate::variable::Variable;
 
@@ -86,6 +87,19 @@ impl Data {
         let member = Member { key: self.keep(key)?, value: self.keep(value)? };
         self.groups[group as usize].push(member);
         Ok(())
+    }
+
+    /// Keeps all of `arguments`.
+    pub(super) fn add_all(&mut self, group: Group, arguments: &Arguments<'_>) -> Result<(), Failure> {
+        arguments.list.iter().try_for_each(|argument| self.add(group, &argument.name, &argument.value))
+    }
+
+    /// Sets `ARGS_COMBINED_SIZE` to what the arguments known by now amount to.
+    pub(super) fn count_arguments(&mut self) -> Result<(), Failure> {
+        let arguments = [Group::ArgsGet, Group::ArgsPost].into_iter().flat_map(|group| self.members(group));
+        let bytes: usize =
+            arguments.map(|member| self.get(member.key).len() + self.get(member.value).len()).sum();
+        self.set_number(Variable::ArgsCombinedSize, bytes as u64)
     }
 
     /// Sets a scalar variable.

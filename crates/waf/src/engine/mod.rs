@@ -9,6 +9,7 @@ mod collect;
 mod data;
 mod forms;
 mod request;
+mod request_body;
 mod response;
 mod run;
 mod state;
@@ -78,7 +79,7 @@ impl<'p> Core<'p> {
         self.step(2, |core| {
             core.data.set_flag(Variable::InboundDataError, !complete)?;
             if core.request_body_wanted() {
-                request::body(&mut core.data, &mut core.state, body)?;
+                request_body::read(&mut core.data, &core.state, body, complete)?;
             }
             core.state.run_phase(&core.data, 2)
         });

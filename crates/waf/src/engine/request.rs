@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use super::Failure;
 use super::data::{Data, Group};
+use super::request_body::body_limits;
 use super::state::State;
+use crate::body;
 use crate::program::BodyProcessor;
 use crate::ruleset::Ruleset;
 use crate::transaction::{Connection, RequestHead};
@@ -67,15 +69,16 @@ pub(super) fn head(data: &mut Data, state: &mut State<'_>, head: &RequestHead<'_
     data.set(Variable::RequestProtocol, protocol)?;
     data.set(Variable::RequestUriRaw, target)?;
     data.set(Variable::RequestLine, &[method, &b" "[..], target, b" ", protocol].concat())?;
-    uri(data, state, target)?;
+    let limits = body_limits(&state.ruleset.settings);
+    uri(data, state, &limits, target)?;
     for (name, value) in *headers {
         data.add(Group::RequestHeaders, name, value)?;
-        header(data, state, name, value)?;
+        header(data, state, &limits, name, value)?;
     }
-    count_arguments(data)
+    data.count_arguments()
 }
 
-fn uri(data: &mut Data, state: &State<'_>, target: &[u8]) -> Result<(), Failure> {
+fn uri(data: &mut Data, state: &State<'_>, limits: &body::Limits, target: &[u8]) -> Result<(), Failure> {
     let relative = without_authority(target);
     // The query begins at the first `?` of the raw target. ModSecurity looks for it in the decoded one, which lets an
     // encoded `?` hide the end of a path.
@@ -91,7 +94,18 @@ fn uri(data: &mut Data, state: &State<'_>, target: &[u8]) -> Result<(), Failure>
         data.set(Variable::RequestBasename, &path[slash + 1..])?;
     }
     data.set(Variable::QueryString, query)?;
-    urlencoded(data, state, Group::ArgsGet, query)
+    let parsed = body::urlencoded::parse(query, state.ruleset.settings.argument_separator, limits);
+    data.set_flag(Variable::UrlencodedError, parsed.has_invalid_escape)?;
+    arguments(data, Group::ArgsGet, &parsed.arguments)
+}
+
+/// Keeps arguments or cookies. In a head, where no rule looks for it, too many of them are too much to be judged.
+fn arguments(data: &mut Data, group: Group, arguments: &body::Arguments<'_>) -> Result<(), Failure> {
+    data.add_all(group, arguments)?;
+    match arguments.error {
+        Some(_) => Err(Failure::Limit("arguments or cookies of a request's head")),
+        None => Ok(()),
+    }
 }
 
 /// `target` without scheme and host, where it has them (RFC 9112 section 3.2.2).
@@ -116,10 +130,10 @@ fn percent_decoded(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(pieces.join(&b'+'))
 }
 
-fn header(data: &mut Data, state: &mut State<'_>, name: &[u8], value: &[u8]) -> Result<(), Failure> {
+fn header(data: &mut Data, state: &mut State<'_>, limits: &body::Limits, name: &[u8], value: &[u8]) -> Result<(), Failure> {
     match name.to_ascii_lowercase().as_slice() {
-        b"cookie" => cookies(data, value),
-        b"content-type" => {
+        b"cookie" => arguments(data, Group::RequestCookies, &body::cookies::parse(value, limits)),
+        b"content-type" if state.processor.is_none() => {
             let value = value.to_ascii_lowercase();
             if value.starts_with(b"multipart/form-data") {
                 state.processor = Some(BodyProcessor::Multipart);
@@ -150,41 +164,4 @@ fn authorization(data: &mut Data, value: &[u8]) -> Result<(), Failure> {
     let decoded = Transformation::Base64Decode.apply(credentials.trim_ascii());
     let user = decoded.split(|byte| *byte == b':').next().unwrap_or_default();
     data.set(Variable::RemoteUser, user)
-}
-
-fn urlencoded(data: &mut Data, state: &State<'_>, group: Group, text: &[u8]) -> Result<(), Failure> {
-    let separator = state.ruleset.settings.argument_separator;
-    for pair in text.split(|byte| *byte == separator).filter(|pair| !pair.is_empty()) {
-        let at = memchr::memchr(b'=', pair).unwrap_or(pair.len());
-        let name = Transformation::UrlDecode.apply(&pair[..at]);
-        let value = Transformation::UrlDecode.apply(pair.get(at + 1..).unwrap_or_default());
-        data.add(group, &name, &value)?;
-    }
-    Ok(())
-}
-
-fn cookies(data: &mut Data, text: &[u8]) -> Result<(), Failure> {
-    for pair in text.split(|byte| *byte == b';') {
-        let at = memchr::memchr(b'=', pair).unwrap_or(pair.len());
-        let name = pair[..at].trim_ascii_start();
-        if !name.is_empty() {
-            data.add(Group::RequestCookies, name, pair.get(at + 1..).unwrap_or_default())?;
-        }
-    }
-    Ok(())
-}
-
-fn count_arguments(data: &mut Data) -> Result<(), Failure> {
-    let members = [Group::ArgsGet, Group::ArgsPost].into_iter().flat_map(|group| data.members(group));
-    let bytes =
-        members.map(|member| data.get(member.key).len() + data.get(member.value).len()).sum::<usize>();
-    data.set_number(Variable::ArgsCombinedSize, bytes as u64)
-}
-
-pub(super) fn body(data: &mut Data, state: &mut State<'_>, body: &[u8]) -> Result<(), Failure> {
-    data.set(Variable::RequestBody, body)?;
-    if state.processor == Some(BodyProcessor::Urlencoded) {
-        urlencoded(data, state, Group::ArgsPost, body)?;
-    }
-    count_arguments(data)
 }

@@ -18,14 +18,6 @@ use crate::template::{Part, Template};
 /// The phase of the logging rules, which nothing keeps from running.
 const LOGGING: u8 = 5;
 
-/// What the record will say of a rule, gathered while its links match.
-#[derive(Default)]
-struct Report {
-    message: Vec<u8>,
-    data: Vec<u8>,
-    matched: Option<MatchedVariable>,
-}
-
 /// Where a phase goes on.
 enum Next {
     Step(usize),
@@ -76,13 +68,13 @@ impl<'p> State<'p> {
     /// Runs the links of a rule as long as they match; a full match is `true`, and is in the record.
     fn run_rule(&mut self, data: &Data, rule: &'p Rule) -> Result<bool, Failure> {
         self.matched.clear();
-        let mut report = Report::default();
+        let mut matched = None;
         for (index, link) in rule.links.iter().enumerate() {
-            if !self.run_link(data, rule, link, &mut report)? {
+            if !self.run_link(data, link)? {
                 return Ok(false);
             }
-            if index == 0 {
-                report.matched = self.last_match.clone().filter(|_| !link.action);
+            if index == 0 && !link.action {
+                matched.clone_from(&self.last_match);
             }
         }
         for control in rule.links.iter().rev().flat_map(|link| &link.controls) {
@@ -92,19 +84,13 @@ impl<'p> State<'p> {
             self.highest_severity =
                 Some(self.highest_severity.map_or(severity, |highest| highest.min(severity)));
         }
-        self.write(rule, report);
+        self.write(data, rule, matched);
         Ok(true)
     }
 
-    fn run_link(
-        &mut self,
-        data: &Data,
-        rule: &'p Rule,
-        link: &'p Link,
-        report: &mut Report,
-    ) -> Result<bool, Failure> {
+    fn run_link(&mut self, data: &Data, link: &'p Link) -> Result<bool, Failure> {
         if link.action {
-            self.act(data, rule, link, report)?;
+            self.act(data, link)?;
             return Ok(true);
         }
         let mut candidates = Vec::new();
@@ -141,7 +127,7 @@ impl<'p> State<'p> {
                 }
                 if let Some(form) = previous.as_ref().filter(|_| matches) {
                     self.remember(candidate, link, form);
-                    self.act(data, rule, link, report)?;
+                    self.act(data, link)?;
                     any = true;
                 }
             }
@@ -171,25 +157,8 @@ impl<'p> State<'p> {
     }
 
     /// Does what a link does on each match.
-    fn act(
-        &mut self,
-        data: &Data,
-        rule: &'p Rule,
-        link: &'p Link,
-        report: &mut Report,
-    ) -> Result<(), Failure> {
-        for change in &link.changes {
-            self.change(data, change)?;
-        }
-        if is_reported(rule) {
-            if let Some(message) = &link.message {
-                report.message = self.expand(data, message);
-            }
-            if let Some(log_data) = &link.log_data {
-                report.data = self.expand(data, log_data);
-            }
-        }
-        Ok(())
+    fn act(&mut self, data: &Data, link: &'p Link) -> Result<(), Failure> {
+        link.changes.iter().try_for_each(|change| self.change(data, change))
     }
 
     fn change(&mut self, data: &Data, change: &'p Change) -> Result<(), Failure> {
@@ -226,7 +195,6 @@ impl<'p> State<'p> {
             Control::RemoveTarget(exception) => self.exceptions.push(exception),
             Control::Engine(mode) => self.set_engine(*mode),
             Control::BodyProcessor(processor) => self.processor = Some(*processor),
-            Control::ForceBodyVariable(on) => self.force_body_variable = *on,
             Control::RequestBodyAccess(on) => self.request_body_access = *on,
             Control::ResponseBodyAccess(on) => self.response_body_access = *on,
             Control::SetSession(value) => self.session = self.expand(data, value),
@@ -247,8 +215,9 @@ impl<'p> State<'p> {
         text
     }
 
-    /// Writes a full match into the record.
-    fn write(&mut self, rule: &Rule, report: Report) {
+    /// Writes a full match into the record. Texts are expanded now, when the whole chain has matched: CRS writes its
+    /// log data for that moment.
+    fn write(&mut self, data: &Data, rule: &Rule, matched: Option<MatchedVariable>) {
         if !is_reported(rule) {
             return;
         }
@@ -256,17 +225,21 @@ impl<'p> State<'p> {
             self.record.dropped_matches += 1;
             return;
         }
-        let matched = report.matched.unwrap_or(MatchedVariable { name: Vec::new(), value: Vec::new() });
-        let mut value = matched.value;
+        let text = |of: fn(&Link) -> Option<&Template>| {
+            let template = rule.links.iter().rev().find_map(of);
+            readable(&template.map(|template| self.expand(data, template)).unwrap_or_default())
+        };
+        let (message, log_data) = (text(|link| link.message.as_ref()), text(|link| link.log_data.as_ref()));
+        let MatchedVariable { name, mut value } = matched.unwrap_or_default();
         value.truncate(limits::RECORDED_BYTES);
         self.record.matches.push(Match {
             rule_id: rule.info.id,
             phase: rule.info.phase,
-            message: readable(&report.message),
-            data: readable(&report.data),
+            message,
+            data: log_data,
             severity: rule.severity,
             tags: rule.info.tags.clone(),
-            variable: readable(&matched.name),
+            variable: readable(&name),
             value,
             file: rule.info.file.clone(),
             line: rule.info.line,

@@ -39,7 +39,6 @@ pub(super) struct State<'p> {
     pub(super) exceptions: Vec<&'p Exception>,
     pub(super) engine: EngineMode,
     pub(super) processor: Option<BodyProcessor>,
-    pub(super) force_body_variable: bool,
     pub(super) request_body_access: bool,
     pub(super) response_body_access: bool,
     pub(super) session: Vec<u8>,
@@ -51,7 +50,7 @@ pub(super) struct State<'p> {
 }
 
 /// A value that matched.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct MatchedVariable {
     /// Its full name, such as `ARGS:q`.
     pub(super) name: Vec<u8>,
@@ -81,7 +80,6 @@ impl<'p> State<'p> {
             exceptions: overlay.exceptions.iter().collect(),
             engine: initial_engine(ruleset, overlay),
             processor: None,
-            force_body_variable: false,
             request_body_access: ruleset.settings.request_body_access,
             response_body_access: ruleset.settings.response_body_access,
             session: Vec::new(),

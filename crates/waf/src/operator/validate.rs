@@ -1,10 +1,8 @@
-//! `@validateByteRange`, `@validateUrlEncoding`, `@validateUtf8Encoding`: each matches what is *not* valid.
+//! `@validateByteRange` and `@validateUtf8Encoding` (RFC 3629): each matches what is *not* valid.
 //!
-//! Examples: `@validateByteRange 32-126` matches `a\0b`; `@validateUrlEncoding` matches `50%`;
-//! `@validateUtf8Encoding` (RFC 3629) matches `\xc0\xaf`.
+//! Examples: `@validateByteRange 32-126` matches `a\0b`; `@validateUtf8Encoding` matches `\xc0\xaf`.
 
 use super::OperatorError;
-use crate::transform::bytes::hex_pair;
 
 /// The bytes that `@validateByteRange` allows.
 #[derive(Debug)]
@@ -38,11 +36,6 @@ fn parse(part: &str) -> Option<(u8, u8)> {
     (first <= last).then_some((first, last))
 }
 
-/// Whether some `%` is not followed by two hexadecimal digits.
-pub(super) fn is_bad_url_encoding(input: &[u8]) -> bool {
-    memchr::memchr_iter(b'%', input).any(|at| hex_pair(&input[at + 1..]).is_none())
-}
-
 /// Whether the input is not UTF-8: overlong sequences, surrogates and code points beyond U+10FFFF included.
 pub(super) fn is_bad_utf8(input: &[u8]) -> bool {
     std::str::from_utf8(input).is_err()
@@ -67,14 +60,6 @@ mod tests {
         for wrong in ["", "xxx", "256", "5-1", "1-2-3", "-1", "1,"] {
             assert!(ByteRange::compile(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn url_encoding() {
-        for bad in [&b"%"[..], b"%2", b"a%zz", b"%20%", b"%%20"] {
-            assert!(is_bad_url_encoding(bad), "{bad:?}");
-        }
-        assert!(!is_bad_url_encoding(b"a%20b%FF+") && !is_bad_url_encoding(b""));
     }
 
     #[test]

@@ -10,6 +10,11 @@ pub(crate) fn apply(input: &[u8]) -> Cow<'_, [u8]> {
     decode(input, |_| None)
 }
 
+/// Whether some `%` is not followed by two hexadecimal digits; what `@validateUrlEncoding` matches, such as `50%`.
+pub(crate) fn has_invalid_escape(input: &[u8]) -> bool {
+    memchr::memchr_iter(b'%', input).any(|at| hex_pair(&input[at + 1..]).is_none())
+}
+
 /// Decodes `%XX` and `+`, and before those whatever `extension` knows: it gets what follows a `%` and answers with
 /// the bytes that it stands for and how much it took.
 pub(super) fn decode(input: &[u8], extension: impl Fn(&[u8]) -> Option<(u8, usize)>) -> Cow<'_, [u8]> {
@@ -35,7 +40,7 @@ pub(super) fn decode(input: &[u8], extension: impl Fn(&[u8]) -> Option<(u8, usiz
 
 #[cfg(test)]
 mod tests {
-    use super::apply;
+    use super::{apply, has_invalid_escape};
     use std::borrow::Cow;
 
     #[test]
@@ -48,5 +53,13 @@ mod tests {
         assert!(matches!(apply(b"%zz%4%"), Cow::Borrowed(_)));
         assert_eq!(&*apply(b"%%41%u0041"), b"%A%u0041");
         assert!(matches!(apply(b"plain"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn invalid_escapes_are_noticed() {
+        for bad in [&b"%"[..], b"%2", b"a%zz", b"%20%", b"%%20"] {
+            assert!(has_invalid_escape(bad), "{bad:?}");
+        }
+        assert!(!has_invalid_escape(b"a%20b%FF+") && !has_invalid_escape(b""));
     }
 }

@@ -1,0 +1,119 @@
+//! The access log's entry: one per request, whatever became of it.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::{Masked, RequestId, Timestamp};
+
+/// One request and its answer. Field order is the order in the log.
+#[derive(Debug, Serialize)]
+#[serde(tag = "log", rename = "access")]
+pub struct AccessEntry<'a> {
+    /// When the request's head had been read.
+    pub time: Timestamp,
+    /// The request's id, as in the answer's `X-Request-Id`.
+    pub request_id: RequestId,
+    /// The tenant's id; `_none`: the host is nobody's.
+    pub tenant: &'a str,
+    /// The route's name, if one matched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<&'a str>,
+    /// The client, behind trusted proxies.
+    pub client: IpAddr,
+    /// The host asked for.
+    pub host: Masked<'a>,
+    /// The method.
+    pub method: Masked<'a>,
+    /// The path as received.
+    pub path: Masked<'a>,
+    /// The query as received, without `?`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query: Option<Masked<'a>>,
+    /// `HTTP/1.0`, `HTTP/1.1` or `HTTP/2`.
+    pub protocol: &'static str,
+    /// The status sent; 0: none was.
+    pub status: u16,
+    /// Body bytes received.
+    pub bytes_in: u64,
+    /// Body bytes sent.
+    pub bytes_out: u64,
+    /// From request head to the answer's last byte, in microseconds.
+    pub duration_us: u64,
+    /// The backend that answered or was tried last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<&'a str>,
+    /// From request sent to response head received, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_time_us: Option<u64>,
+    /// Attempts after the first.
+    pub retries: u32,
+    /// The client's TLS session; none on a plain connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSession<'a>>,
+    /// The User-Agent header.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<Masked<'a>>,
+    /// What the firewall found; none where it did not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waf: Option<WafSummary<'a>>,
+    /// How it ended.
+    pub termination: Termination,
+}
+
+/// A client's TLS session.
+#[derive(Debug, Serialize)]
+pub struct TlsSession<'a> {
+    /// `1.2` or `1.3`.
+    pub version: &'static str,
+    /// The server name that the client asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sni: Option<Masked<'a>>,
+    /// The protocol agreed upon.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alpn: Option<&'static str>,
+}
+
+/// The firewall's findings in short; the event has the rest.
+#[derive(Debug, Serialize)]
+pub struct WafSummary<'a> {
+    /// What it decided.
+    pub verdict: WafVerdict,
+    /// Inbound anomaly score.
+    pub score: u32,
+    /// Ids of the rules that matched.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub rules: &'a [u64],
+}
+
+/// What the firewall decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WafVerdict {
+    /// Nothing over the threshold.
+    Passed,
+    /// Over the threshold, in detect mode.
+    Detected,
+    /// Refused.
+    Blocked,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Termination {
+    /// Answered whole.
+    Complete,
+    /// Answered by us with a refusal or an error.
+    Rejected,
+    /// The client went away or reset the stream.
+    ClientClosed,
+    /// The client took too long to send or to read.
+    ClientTimeout,
+    /// The backend broke off in the middle of its response.
+    BackendClosed,
+    /// The backend fell silent in the middle of its response.
+    BackendTimeout,
+    /// Cut by the shutdown's deadline.
+    Drained,
+}

@@ -1,0 +1,26 @@
+//! What is written down about requests: access entries and firewall events, as JSON lines.
+//!
+//! - Values from outside reach an entry only as [`Masked`], which only the [`Masker`] makes: no sink can see what
+//!   was not masked.
+//! - Writing never holds a request up. The request's core serialises the entry and puts it into a bounded queue;
+//!   a thread of its own writes many lines with one system call. When the queue is full the line is dropped and
+//!   counted.
+
+mod access;
+mod event;
+mod mask;
+mod request_id;
+mod sink;
+mod timestamp;
+
+pub use access::{AccessEntry, Termination, TlsSession, WafSummary, WafVerdict};
+pub use event::{EventAction, FirewallEvent, RuleMatch};
+pub use mask::{MaskNameError, Masked, Masker};
+pub use request_id::RequestId;
+pub use sink::{Entry, Sink, Target};
+pub use timestamp::Timestamp;
+
+/// Text of a buffer that is filled with ASCII only.
+fn ascii(buffer: &[u8]) -> &str {
+    std::str::from_utf8(buffer).unwrap_or_default()
+}
