@@ -13,7 +13,6 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use veloflux_snapshot::Reader;
-use veloflux_snapshot::runtime::Registry;
 
 use crate::accept;
 use crate::config::{EdgeConfig, Listener};
@@ -77,14 +76,18 @@ pub struct Edge {
     stage: watch::Sender<Stage>,
     threads: Vec<JoinHandle<()>>,
     shared: Arc<Shared>,
-    counters: Arc<ProcessCounters>,
     config: Arc<EdgeConfig>,
 }
 
 impl Edge {
     /// Binds every listener and starts serving what `snapshots` shows.
-    pub fn start(config: EdgeConfig, snapshots: Reader) -> Result<Self, StartError> {
-        let counters = Arc::new(ProcessCounters::new(&Registry::default()));
+    ///
+    /// `counters` are what `/metrics` shows of the process; whoever reloads counts there too.
+    pub fn start(
+        config: EdgeConfig,
+        snapshots: Reader,
+        counters: Arc<ProcessCounters>,
+    ) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let tls = tls::server_config(snapshots.clone()).map_err(StartError::Tls)?;
         let shared = Arc::new(Shared::default());
@@ -144,7 +147,7 @@ impl Edge {
             threads.push(thread.map_err(StartError::Thread)?);
         }
         let addresses = listeners.iter().map(|l| l.address).collect();
-        Ok(Self { addresses, metrics: metrics_address, stage, threads, shared, counters, config })
+        Ok(Self { addresses, metrics: metrics_address, stage, threads, shared, config })
     }
 
     /// The addresses listened on, in the order of the configuration.
@@ -155,13 +158,6 @@ impl Edge {
     /// The address of the metrics listener.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics
-    }
-
-    /// Counts a reload for `/metrics`: whether the new state was published or refused.
-    pub fn note_reload(&self, accepted: bool) {
-        let counter = if accepted { &self.counters.reloads_accepted } else { &self.counters.reloads_refused };
-        counter.fetch_add(1, Relaxed);
-        self.counters.last_reload_refused.store(!accepted, Relaxed);
     }
 
     /// Opens the log files anew, after they were moved away. `false`: a log is too busy, try again.

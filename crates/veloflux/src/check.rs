@@ -8,7 +8,10 @@ use crate::load::ProcessFile;
 
 pub(crate) fn run(args: &Files) -> Outcome {
     let snapshot = match ProcessFile::read(&args.process) {
-        Ok(process) => process.loader(args.state.as_deref()).load(1)?,
+        Ok(process) => {
+            crate::serve::edge::masker(&process.process)?;
+            process.loader(args.state.as_deref()).load(1)?
+        }
         // A wrong process file does not keep the state's problems from being shown.
         Err(report) => {
             let state = args.state.as_deref().and_then(|state| crate::load::check_state(state).err());

@@ -150,6 +150,11 @@ impl Loader {
         Report::new(self.state_file.display().to_string(), vec![Problem::new(Position::default(), message)])
     }
 
+    /// Where states that outlive snapshots are kept.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// What the files look like now; other than [`loaded`](Self::loaded), it calls for another load.
     pub(crate) fn look(&self) -> Look {
         self.loaded.keys().map(|path| (path.clone(), Stamp::of(path))).collect()

@@ -110,7 +110,7 @@ fn process(families: &mut Families<'_>, sources: &Sources, revision: u64) -> fmt
     )?;
     families.gauge(
         "veloflux_config_last_reload_successful",
-        "Whether the last desired state offered was taken (1) or refused (0)",
+        "1 unless the last reload was refused",
         i64::from(!process.last_reload_refused.load(Relaxed)),
     )?;
     families.gauge("veloflux_revision", "Number of the revision in force", revision as i64)?;

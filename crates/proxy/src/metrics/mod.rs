@@ -11,6 +11,7 @@ mod server;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use prometheus_client::registry;
@@ -44,7 +45,7 @@ pub struct ProcessCounters {
     pub reloads_accepted: AtomicU64,
     /// Desired states that were refused; the one before stays in force.
     pub reloads_refused: AtomicU64,
-    /// Whether the last one was refused.
+    /// Whether the last reload was refused.
     pub last_reload_refused: AtomicBool,
     /// Connections closed at accept because there were too many.
     pub connections_refused: AtomicU64,
@@ -67,6 +68,13 @@ impl ProcessCounters {
             connections_broken: AtomicU64::default(),
             handshakes_failed: AtomicU64::default(),
         }
+    }
+
+    /// Counts a reload by what became of it.
+    pub fn reloaded(&self, accepted: bool) {
+        let counter = if accepted { &self.reloads_accepted } else { &self.reloads_refused };
+        counter.fetch_add(1, Relaxed);
+        self.last_reload_refused.store(!accepted, Relaxed);
     }
 }
 

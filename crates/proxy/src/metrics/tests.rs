@@ -49,7 +49,8 @@ fn counters_appear_under_their_names_and_labels() {
     let (metrics, process) = metrics_of(snapshot.clone());
     process.nobody.requests[3].store(4, Relaxed);
     process.retries.store(6, Relaxed);
-    process.reloads_refused.store(1, Relaxed);
+    process.reloaded(true);
+    process.reloaded(false);
     let text = metrics.render().unwrap();
     for line in [
         "veloflux_requests_total{tenant=\"t0000\",class=\"2xx\"} 5",
@@ -65,6 +66,8 @@ fn counters_appear_under_their_names_and_labels() {
         "veloflux_waf_blocked_total{tenant=\"t0000\"} 3",
         "veloflux_retries_total 6",
         "veloflux_reloads_total{result=\"refused\"} 1",
+        "veloflux_reloads_total{result=\"accepted\"} 1",
+        "veloflux_config_last_reload_successful 0",
         "veloflux_revision 7",
         "veloflux_log_dropped_total{log=\"access\"} 0",
         "veloflux_build_info{version=\"1.2.3\"} 1",

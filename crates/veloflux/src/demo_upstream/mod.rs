@@ -89,13 +89,20 @@ async fn connection(stream: TcpStream, name: &str) -> std::io::Result<()> {
             "/sse" => {
                 return events(&mut stream, name, request.number("n").unwrap_or(10).min(MAX_EVENTS)).await;
             }
-            "/ws" => match request.header("sec-websocket-key") {
-                Some(key) => return websocket::echo(&mut stream, key).await,
-                None => {
-                    respond(&mut stream, "400 Bad Request", name, b"this is a WebSocket\n", keep_alive)
-                        .await?
+            "/ws" => {
+                if let Some(key) = request.header("sec-websocket-key") {
+                    return websocket::echo(&mut stream, key).await;
                 }
-            },
+                respond(
+                    &mut stream,
+                    "400 Bad Request",
+                    name,
+                    b"this is a WebSocket
+",
+                    keep_alive,
+                )
+                .await?;
+            }
             _ => respond(&mut stream, "200 OK", name, mirror(&request, name).as_slice(), keep_alive).await?,
         }
         if !keep_alive {

@@ -2,10 +2,13 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
+use veloflux_model::Process;
 use veloflux_model::process::{ListenerProtocol, Log, Output, ProxyProtocol};
+use veloflux_model::value::HeaderName;
 use veloflux_proxy::client_addr::TrustedProxies;
-use veloflux_proxy::record::{Sink, Target};
+use veloflux_proxy::record::{Masker, Sink, Target};
 use veloflux_proxy::sticky::StickyKey;
 use veloflux_proxy::{EdgeConfig, Http2Limits, Listener};
 
@@ -19,9 +22,42 @@ const STICKY_KEY_FILE: &str = "sticky.key";
 /// Length of that key, in bytes.
 const STICKY_KEY_BYTES: usize = 32;
 
-/// The configuration that `file` asks for. Opens log files, and makes the stickiness key if there is none yet.
-pub(super) fn config(file: &ProcessFile) -> Outcome<EdgeConfig> {
+/// The edge's two logs, for whoever opens them anew and writes out what is left.
+pub(super) struct Logs {
+    access: Sink,
+    events: Sink,
+}
+
+/// How long the last lines may take to be written.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Logs {
+    /// Opens log files anew, for whoever moved them away.
+    pub(super) fn reopen(&self) {
+        let reopened = self.access.reopen() & self.events.reopen();
+        if reopened {
+            tracing::info!("log files opened anew");
+        } else {
+            tracing::warn!("a log's queue is full and its file was not opened anew; try again");
+        }
+    }
+
+    /// Writes out what is queued.
+    pub(super) fn flush(&self) {
+        if !(self.access.flush(FLUSH_TIMEOUT) & self.events.flush(FLUSH_TIMEOUT)) {
+            tracing::warn!("the last log lines could not be written in time");
+        }
+    }
+}
+
+/// The configuration that `file` asks for, and the logs in it. Opens log files, and makes the stickiness key if
+/// there is none yet.
+pub(super) fn config(file: &ProcessFile) -> Outcome<(EdgeConfig, Logs)> {
     let process = &file.process;
+    let logs = Logs {
+        access: sink(file, "access", &process.logs.access)?,
+        events: sink(file, "events", &process.logs.events)?,
+    };
     let listeners = process.listeners.iter().map(|listener| Listener {
         address: listener.address.socket(),
         protocol: match listener.protocol {
@@ -32,7 +68,7 @@ pub(super) fn config(file: &ProcessFile) -> Outcome<EdgeConfig> {
         proxy_protocol: *listener.proxy_protocol.value() == ProxyProtocol::V1V2,
     });
     let limits = &process.limits;
-    Ok(EdgeConfig {
+    let config = EdgeConfig {
         listeners: listeners.collect(),
         metrics: process.metrics.as_ref().map(|metrics| metrics.address.socket()),
         threads: threads(process.threads.get_usize()),
@@ -51,14 +87,23 @@ pub(super) fn config(file: &ProcessFile) -> Outcome<EdgeConfig> {
             connection_window_bytes: limits.http2.connection_window.bytes_u32(),
         },
         sticky_key: sticky_key(&file.data_directory())?,
-        access_log: sink(file, "access", &process.logs.access)?,
-        event_log: sink(file, "events", &process.logs.events)?,
-    })
+        access_log: logs.access.clone(),
+        event_log: logs.events.clone(),
+        masker: masker(process)?,
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    Ok((config, logs))
 }
 
 /// 0 stands for one thread per core that this process may use.
 fn threads(asked: usize) -> usize {
     if asked > 0 { asked } else { std::thread::available_parallelism().map_or(1, usize::from) }
+}
+
+/// What both logs mask; fails on words that would mask nearly everything.
+pub(crate) fn masker(process: &Process) -> Outcome<Masker> {
+    let words = process.logs.mask.iter().map(HeaderName::as_str);
+    Masker::new(words).map_err(|error| Failure::new(format!("`logs.mask`: {error}")))
 }
 
 fn sink(file: &ProcessFile, name: &str, log: &Log) -> Outcome<Sink> {

@@ -1,6 +1,6 @@
 //! `veloflux serve`: the life of a serving process, from its files to its drain.
 
-mod edge;
+pub(crate) mod edge;
 mod reload;
 
 use std::time::Duration;
@@ -13,6 +13,7 @@ use crate::cli::Files;
 use crate::failure::{Failure, Outcome};
 use crate::load::ProcessFile;
 use crate::logging;
+use edge::Logs;
 pub(crate) use reload::Reloads;
 
 pub(crate) fn run(args: &Files) -> Outcome {
@@ -36,35 +37,50 @@ pub(crate) fn run_until_told(
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("cannot start the runtime: {error}")))?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         // Before anything serves: a signal that comes early must not be lost, nor end the process undrained.
         let mut signals =
             Signals::new().map_err(|error| Failure::new(format!("cannot take signals: {error}")))?;
-        let config = edge::config(process)?;
-        let edge = Edge::start(config, reloads.reader()).map_err(|error| Failure::new(error.to_string()))?;
+        let (config, logs) = edge::config(process)?;
+        let edge = Edge::start(config, reloads.reader(), reloads.counters());
+        let edge = edge.map_err(|error| Failure::new(error.to_string()))?;
         started(&edge)?;
-        serve(&edge, &mut signals, reloads).await;
-        drain(edge, &mut signals, &process.process).await
-    })
+        serve(&mut signals, reloads, &logs).await;
+        let drained = drain(edge, &mut signals.stop, &process.process).await;
+        logs.flush();
+        drained
+    });
+    // A load that still runs is not waited for: its result has no use.
+    runtime.shutdown_background();
+    ended
 }
 
-/// Takes in changes until the process is told to stop.
-async fn serve(edge: &Edge, signals: &mut Signals, reloads: &Reloads) {
-    loop {
-        tokio::select! {
-            () = signals.stop() => return,
-            _ = signals.hangup.recv() => reloads.reload(edge, "signal").await,
-            _ = signals.reopen.recv() => {
-                edge.reopen_logs();
-                tracing::info!("log files opened anew");
+/// Takes in changes until the process is told to stop; a load that runs then is not waited for.
+async fn serve(signals: &mut Signals, reloads: &Reloads, logs: &Logs) {
+    let Signals { hangup, reopen, stop } = signals;
+    let changes = async {
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => reloads.reload("signal").await,
+                () = reloads.changed() => reloads.reload("file change").await,
             }
-            () = reloads.changed() => reloads.reload(edge, "file change").await,
         }
+    };
+    let rotations = async {
+        loop {
+            reopen.recv().await;
+            logs.reopen();
+        }
+    };
+    tokio::select! {
+        () = stop.told() => {}
+        () = changes => {}
+        () = rotations => {}
     }
 }
 
 /// Lets requests in flight finish, up to the limit or a second signal.
-async fn drain(edge: Edge, signals: &mut Signals, process: &Process) -> Outcome {
+async fn drain(edge: Edge, stop: &mut Stop, process: &Process) -> Outcome {
     let limit = process.limits.drain_timeout.duration();
     tracing::info!(
         limit_s = limit.as_secs_f64(),
@@ -79,7 +95,7 @@ async fn drain(edge: Edge, signals: &mut Signals, process: &Process) -> Outcome 
             }
             Err(error) => Err(Failure::new(format!("the drain failed: {error}"))),
         },
-        () = signals.stop() => {
+        () = stop.told() => {
             tracing::warn!("ended at once by a second signal; requests in flight were cut");
             // Threads that still serve would be waited for on the way out of `main`.
             std::process::exit(1);
@@ -106,22 +122,26 @@ fn tell(report: DrainReport, limit: Duration) {
 struct Signals {
     hangup: Signal,
     reopen: Signal,
+    stop: Stop,
+}
+
+/// SIGTERM and SIGINT.
+struct Stop {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            reopen: signal(SignalKind::user_defined1())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
+        let stop =
+            Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
+        Ok(Self { hangup: signal(SignalKind::hangup())?, reopen: signal(SignalKind::user_defined1())?, stop })
     }
+}
 
-    /// The next SIGTERM or SIGINT.
-    async fn stop(&mut self) {
+impl Stop {
+    /// Waits for the next of them.
+    async fn told(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use veloflux_proxy::Edge;
+use veloflux_proxy::metrics::ProcessCounters;
 use veloflux_snapshot::{Publisher, Reader};
 
 use crate::failure::Outcome;
@@ -19,6 +19,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Reloads {
     loader: Arc<Mutex<Loader>>,
     publisher: Publisher,
+    counters: Arc<ProcessCounters>,
     watch: bool,
 }
 
@@ -26,7 +27,13 @@ impl Reloads {
     /// Loads for the first time; here an error is the end of the start.
     pub(crate) fn first(mut loader: Loader, watch: bool) -> Outcome<Self> {
         let publisher = Publisher::new(loader.load(1)?);
-        Ok(Self { loader: Arc::new(Mutex::new(loader)), publisher, watch })
+        let counters = Arc::new(ProcessCounters::new(loader.registry()));
+        Ok(Self { loader: Arc::new(Mutex::new(loader)), publisher, counters, watch })
+    }
+
+    /// What `/metrics` shows of the process, reloads among it.
+    pub(crate) fn counters(&self) -> Arc<ProcessCounters> {
+        self.counters.clone()
     }
 
     pub(crate) fn reader(&self) -> Reader {
@@ -50,7 +57,7 @@ impl Reloads {
     }
 
     /// Loads everything anew and swaps it in, or says why not. The edge's own threads serve on meanwhile.
-    pub(crate) async fn reload(&self, edge: &Edge, cause: &'static str) {
+    pub(crate) async fn reload(&self, cause: &'static str) {
         let revision = self.publisher.revision() + 1;
         let loader = self.loader.clone();
         let loaded = tokio::task::spawn_blocking(move || lock(&loader).load(revision)).await;
@@ -58,15 +65,15 @@ impl Reloads {
             Ok(Ok(snapshot)) => {
                 let tenants = snapshot.tenants.len();
                 self.publisher.publish(snapshot);
-                edge.note_reload(true);
+                self.counters.reloaded(true);
                 tracing::info!(cause, revision, tenants, "reloaded");
             }
             Ok(Err(report)) => {
-                edge.note_reload(false);
+                self.counters.reloaded(false);
                 tracing::error!(cause, "the new state is refused, the old one stays in force:\n{report}");
             }
             Err(error) => {
-                edge.note_reload(false);
+                self.counters.reloaded(false);
                 tracing::error!(cause, %error, "the reload failed, the old state stays in force");
             }
         }
