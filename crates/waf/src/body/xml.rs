@@ -38,7 +38,7 @@ pub fn parse(body: &[u8], limits: &Limits) -> Xml {
             xml.error = result.err().map(|failure| failure.at(offset));
         }
         Err(error) => {
-            xml.error = Some(BodyError::malformed(error.valid_up_to(), "the document is not UTF-8"))
+            xml.error = Some(BodyError::malformed(error.valid_up_to(), "the document is not UTF-8"));
         }
     }
     xml

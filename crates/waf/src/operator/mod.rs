@@ -46,7 +46,7 @@ pub struct Operator {
 
 #[derive(Debug)]
 enum Kind {
-    ByteRange(validate::ByteRange),
+    ByteRange(Box<validate::ByteRange>),
     DetectSqli,
     DetectXss,
     GeoLookup(Option<Arc<dyn Geo>>),
@@ -82,7 +82,7 @@ impl Operator {
             "rx" => Kind::Rx(compile_pattern("rx", argument)?),
             "rxglobal" => Kind::RxGlobal(compile_pattern("rxGlobal", argument)?),
             "unconditionalmatch" => Kind::UnconditionalMatch,
-            "validatebyterange" => Kind::ByteRange(validate::ByteRange::compile(argument)?),
+            "validatebyterange" => Kind::ByteRange(Box::new(validate::ByteRange::compile(argument)?)),
             "validateurlencoding" => Kind::UrlEncoding,
             "validateutf8encoding" => Kind::Utf8Encoding,
             "verifycc" => verifier(Number::Card)?,
@@ -234,9 +234,9 @@ mod tests {
         }
 
         #[test]
-        fn escaped_text_matches_itself_alone(text in "[ -~]{1,16}", other in "[ -~]{1,16}") {
-            let escaped: String = text.bytes().map(|byte| format!("\\x{byte:02x}")).collect();
-            let operator = compile("rx", &format!("^{escaped}$")).unwrap();
+        fn quoted_text_matches_itself_alone(text in "[ -~]{1,16}", other in "[ -~]{1,16}") {
+            prop_assume!(!text.contains("\\E"));
+            let operator = compile("rx", &format!("^\\Q{text}\\E$")).unwrap();
             let mut captures = Captures::new();
             prop_assert_eq!(operator.matches(text.as_bytes(), &mut captures), Ok(true));
             prop_assert_eq!(operator.matches(other.as_bytes(), &mut captures), Ok(text == other));

@@ -85,7 +85,7 @@ fn is_card(digits: &[u32]) -> bool {
         .enumerate()
         .map(|(place, &digit)| if place % 2 == 1 { doubled(digit) } else { digit })
         .sum();
-    !digits.is_empty() && sum % 10 == 0
+    !digits.is_empty() && sum.is_multiple_of(10)
 }
 
 fn is_cpf(digits: &[u32; 11]) -> bool {

@@ -24,18 +24,14 @@ pub(super) fn apply(input: &[u8]) -> Cow<'_, [u8]> {
     let mut rest = &input[first..];
     while let Some(at) = memchr::memchr(b'&', rest) {
         output.extend(&rest[..at]);
-        rest = &rest[at..];
-        rest = match decode(&rest[1..]) {
-            Some((byte, length)) => {
-                output.push(byte);
-                let tail = &rest[1 + length..];
-                tail.strip_prefix(b";").unwrap_or(tail)
-            }
-            None => {
-                output.push(b'&');
-                &rest[1..]
-            }
-        };
+        rest = &rest[at + 1..];
+        if let Some((byte, length)) = decode(rest) {
+            output.push(byte);
+            let tail = &rest[length..];
+            rest = tail.strip_prefix(b";").unwrap_or(tail);
+        } else {
+            output.push(b'&');
+        }
     }
     output.extend(rest);
     output.finish()

@@ -14,24 +14,23 @@ pub(super) fn apply(input: &[u8]) -> Cow<'_, [u8]> {
     let mut output = Output::starting_at(input, first);
     let mut rest = &input[first..];
     let mut inside = false;
-    loop {
+    while let [byte, after @ ..] = rest {
         rest = match rest {
-            [] => break,
             [b'*', b'/', tail @ ..] | [b'-', b'-', b'>', tail @ ..] if inside => {
                 inside = false;
                 let (&byte, tail) = tail.split_first().unwrap_or((&0, &[]));
                 output.push(byte);
                 tail
             }
-            [_, tail @ ..] if inside => tail,
+            _ if inside => after,
             [b'/', b'*', tail @ ..] | [b'<', b'!', b'-', b'-', tail @ ..] => {
                 inside = true;
                 tail
             }
             [b'-', b'-', ..] | [b'#', ..] => break,
-            [byte, tail @ ..] => {
+            _ => {
                 output.push(*byte);
-                tail
+                after
             }
         };
     }

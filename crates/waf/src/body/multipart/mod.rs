@@ -158,7 +158,7 @@ struct Data<'a> {
     any_line: bool,
 }
 
-impl<'a> Parser<'a, '_> {
+impl Parser<'_, '_> {
     fn read(mut self) -> Result<(), BodyError> {
         let mut at = 0;
         while at < self.body.len() {

@@ -188,7 +188,7 @@ pub(super) fn parse(pattern: &[u8], at: &mut usize, caseless: bool) -> Result<By
 
 enum Item {
     Byte(u8),
-    Set(ByteSet),
+    Set(Box<ByteSet>),
     /// `\E`, which PCRE ignores.
     Nothing,
 }
@@ -203,14 +203,14 @@ fn item(pattern: &[u8], at: &mut usize) -> Result<Item, TranslateError> {
                 b'b' => Ok(Item::Byte(0x08)),
                 b'E' => Ok(Item::Nothing),
                 _ => match shorthand(letter) {
-                    Some(set) => Ok(Item::Set(set)),
+                    Some(set) => Ok(Item::Set(Box::new(set))),
                     None => escaped_byte(pattern, at, letter).map(Item::Byte),
                 },
             }
         }
         (b'\\', None) => Err(TranslateError { offset: *at, message: "a backslash at the end" }),
         (b'[', Some(b':')) => match posix(pattern, at)? {
-            Some(set) => Ok(Item::Set(set)),
+            Some(set) => Ok(Item::Set(Box::new(set))),
             None => Ok(Item::Byte(b'[')),
         },
         _ => Ok(Item::Byte(byte)),

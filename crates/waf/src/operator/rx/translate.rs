@@ -122,35 +122,34 @@ impl<'a> Translator<'a> {
 
     fn token(&mut self, byte: u8) -> Step {
         match byte {
-            b'\\' => self.escape(),
+            b'\\' => return self.escape(),
             b'[' => {
                 let set = class::parse(self.pattern, &mut self.at, self.flags.caseless)?;
-                self.set(&set)
+                return self.set(&set);
             }
-            b'(' => self.open_group(),
-            b')' => self.close_group(),
+            b'(' => return self.open_group(),
+            b')' => return self.close_group(),
             b'|' => {
-                self.write("|");
+                self.write("|", "|");
                 self.repeatable = false;
-                Ok(())
             }
             b'.' if self.flags.dotall => self.atom(ANY_BYTE),
-            b'.' => self.set(&ByteSet::of(b"\n").complement()),
+            b'.' => return self.set(&ByteSet::of(b"\n").complement()),
             b'^' => self.atom(if self.flags.multiline { "(?m:^)" } else { r"\A" }),
             b'$' if self.flags.multiline => self.atom("(?m:$)"),
             b'$' => self.before_final_newline(),
-            b'*' | b'+' | b'?' => self.quantifier(char::from(byte).to_string()),
-            b'{' => match self.counts() {
-                Some(counts) => self.quantifier(counts),
-                None => self.literal(b'{'),
-            },
-            b' ' | b'\t'..=b'\r' if self.flags.extended => Ok(()),
-            b'#' if self.flags.extended => {
-                self.skip_past(b'\n');
-                Ok(())
+            b'*' | b'+' | b'?' => return self.quantifier(char::from(byte).to_string()),
+            b'{' => {
+                return match self.counts() {
+                    Some(counts) => self.quantifier(counts),
+                    None => self.literal(b'{'),
+                };
             }
-            _ => self.literal(byte),
+            b' ' | b'\t'..=b'\r' if self.flags.extended => {}
+            b'#' if self.flags.extended => self.skip_past(b'\n'),
+            _ => return self.literal(byte),
         }
+        Ok(())
     }
 
     /// After a backslash, outside a class.
@@ -158,31 +157,26 @@ impl<'a> Translator<'a> {
         let Some(byte) = self.next() else { return Err(self.error("a backslash at the end")) };
         match byte {
             b'1'..=b'9' => return self.numbered(byte),
-            b'b' => return self.atom(r"\b"),
-            b'B' => return self.atom(r"\B"),
-            b'A' => return self.atom(r"\A"),
-            b'z' => return self.atom(r"\z"),
-            b'Z' => return self.before_final_newline(),
-            b'R' => {
-                self.needs_exact = true;
-                self.write_exact(r"(?>\r\n|[\n\x0b\x0c\r\x85])");
-                self.write_linear(r"(?:\r\n|[\n\x0b\x0c\r\x85])");
-                self.repeatable = true;
-                return Ok(());
-            }
+            b'b' => self.atom(r"\b"),
+            b'B' => self.atom(r"\B"),
+            b'A' => self.atom(r"\A"),
+            b'z' => self.atom(r"\z"),
+            b'Z' => self.before_final_newline(),
+            b'R' => self.backtracking_atom(r"(?:\r\n|[\n\x0b\x0c\r\x85])", r"(?>\r\n|[\n\x0b\x0c\r\x85])"),
             b'N' => return self.set(&ByteSet::of(b"\n").complement()),
             b'Q' => return self.quoted(),
-            b'E' => return Ok(()),
+            b'E' => {}
             b'k' => return self.named_reference(),
-            _ => {}
-        }
-        match class::shorthand(byte) {
-            Some(set) => self.set(&set),
-            None => {
-                let literal = class::escaped_byte(self.pattern, &mut self.at, byte)?;
-                self.literal(literal)
+            _ => {
+                return if let Some(set) = class::shorthand(byte) {
+                    self.set(&set)
+                } else {
+                    let literal = class::escaped_byte(self.pattern, &mut self.at, byte)?;
+                    self.literal(literal)
+                };
             }
         }
+        Ok(())
     }
 
     /// `\1` to `\99999`: a back reference if there are as many groups, else an octal byte.
@@ -194,7 +188,8 @@ impl<'a> Translator<'a> {
             .fold((0, 0), |(number, count), digit| (number * 10 + usize::from(digit - b'0'), count + 1));
         if number <= self.groups {
             self.at = start + count;
-            return self.back_reference(number);
+            self.back_reference(number);
+            return Ok(());
         }
         if number < 10 || first >= b'8' {
             return Err(self.error("a back reference to a group that has not been opened"));
@@ -215,28 +210,21 @@ impl<'a> Translator<'a> {
     }
 
     fn reference_to(&mut self, name: &[u8]) -> Step {
-        match self.names.iter().find(|(known, _)| *known == name) {
-            Some(&(_, number)) => self.back_reference(number),
-            None => Err(self.error("a back reference to a name that has not been defined")),
-        }
+        let known = self.names.iter().find(|(known, _)| *known == name).map(|&(_, number)| number);
+        let number =
+            known.ok_or_else(|| self.error("a back reference to a name that has not been defined"))?;
+        self.back_reference(number);
+        Ok(())
     }
 
-    fn back_reference(&mut self, number: usize) -> Step {
-        self.needs_exact = true;
+    fn back_reference(&mut self, number: usize) {
         let flag = if self.flags.caseless { "i" } else { "" };
-        self.write_exact(&format!("(?{flag}:\\{number})"));
-        self.write_linear(&format!("(?:{ANY_BYTE}*)"));
-        self.repeatable = true;
-        Ok(())
+        self.backtracking_atom(&format!("(?:{ANY_BYTE}*)"), &format!("(?{flag}:\\{number})"));
     }
 
     /// `\Z`, and `$` without multiline: the end, or before a line feed that is last.
-    fn before_final_newline(&mut self) -> Step {
-        self.needs_exact = true;
-        self.write_exact(r"(?=\n?\z)");
-        self.write_linear("(?:)");
-        self.repeatable = true;
-        Ok(())
+    fn before_final_newline(&mut self) {
+        self.backtracking_atom("(?:)", r"(?=\n?\z)");
     }
 
     /// `\Q...\E`.
@@ -254,17 +242,13 @@ impl<'a> Translator<'a> {
         if self.open.len() >= MAX_GROUP_DEPTH {
             return Err(self.error("groups are nested too deeply"));
         }
-        let rest = &self.pattern[self.at..];
-        match rest {
-            [b'*', ..] => Err(self.error("backtracking verbs are not supported")),
-            [b'?', b'#', ..] => {
-                self.skip_past(b')');
-                Ok(())
-            }
+        match &self.pattern[self.at..] {
+            [b'*', ..] => return Err(self.error("backtracking verbs are not supported")),
+            [b'?', b'#', ..] => self.skip_past(b')'),
             [b'?', b':', ..] => self.enter(2, "(?:", "(?:"),
             [b'?', b'>', ..] => {
                 self.needs_exact = true;
-                self.enter(2, "(?:", "(?>")
+                self.enter(2, "(?:", "(?>");
             }
             [b'?', b'=', ..] => self.enter_lookaround(2, "(?="),
             [b'?', b'!', ..] => self.enter_lookaround(2, "(?!"),
@@ -273,57 +257,51 @@ impl<'a> Translator<'a> {
             [b'?', b'P', b'=', ..] => {
                 self.at += 3;
                 let name = self.name(b')')?;
-                self.reference_to(name)
+                return self.reference_to(name);
             }
-            [b'?', b'P', b'<', ..] => self.enter_named(3, b'>'),
-            [b'?', b'<', ..] => self.enter_named(2, b'>'),
-            [b'?', b'\'', ..] => self.enter_named(2, b'\''),
-            [b'?', ..] => self.flags(),
-            _ => self.enter_capture(0),
+            [b'?', b'P', b'<', ..] => return self.enter_named(3, b'>'),
+            [b'?', b'<', ..] => return self.enter_named(2, b'>'),
+            [b'?', b'\'', ..] => return self.enter_named(2, b'\''),
+            [b'?', ..] => return self.flags(),
+            _ => self.enter_capture(),
         }
+        Ok(())
     }
 
     fn enter_named(&mut self, skip: usize, close: u8) -> Step {
         self.at += skip;
         let name = self.name(close)?;
         self.names.push((name, self.groups + 1));
-        self.enter_capture(0)
-    }
-
-    fn enter_capture(&mut self, skip: usize) -> Step {
-        self.groups += 1;
-        self.enter(skip, "(", "(")
-    }
-
-    fn enter_lookaround(&mut self, skip: usize, exact: &str) -> Step {
-        self.needs_exact = true;
-        self.write_linear("(?:)");
-        self.write_exact(exact);
-        self.at += skip;
-        self.open.push(Open { flags: self.flags, is_lookaround: true });
-        self.hidden += 1;
-        self.repeatable = false;
+        self.enter_capture();
         Ok(())
     }
 
-    fn enter(&mut self, skip: usize, linear: &str, exact: &str) -> Step {
+    fn enter_capture(&mut self) {
+        self.groups += 1;
+        self.enter(0, "(", "(");
+    }
+
+    fn enter_lookaround(&mut self, skip: usize, exact: &str) {
+        self.needs_exact = true;
+        self.enter(skip, "(?:)", exact);
+        if let Some(group) = self.open.last_mut() {
+            group.is_lookaround = true;
+        }
+        self.hidden += 1;
+    }
+
+    fn enter(&mut self, skip: usize, linear: &str, exact: &str) {
         self.at += skip;
-        self.write_linear(linear);
-        self.write_exact(exact);
+        self.write(linear, exact);
         self.open.push(Open { flags: self.flags, is_lookaround: false });
         self.repeatable = false;
-        Ok(())
     }
 
     fn close_group(&mut self) -> Step {
         let Some(group) = self.open.pop() else { return Err(self.error("`)` without `(`")) };
         self.flags = group.flags;
-        self.write_exact(")");
-        if group.is_lookaround {
-            self.hidden -= 1;
-        } else {
-            self.write_linear(")");
-        }
+        self.write(if group.is_lookaround { "" } else { ")" }, ")");
+        self.hidden -= usize::from(group.is_lookaround);
         self.repeatable = true;
         Ok(())
     }
@@ -345,7 +323,7 @@ impl<'a> Translator<'a> {
                     return Ok(());
                 }
                 Some(b':') => {
-                    self.enter(0, "(?:", "(?:")?;
+                    self.enter(0, "(?:", "(?:");
                     self.flags = flags;
                     return Ok(());
                 }
@@ -359,24 +337,21 @@ impl<'a> Translator<'a> {
         if !self.repeatable {
             return Err(self.error("a quantifier with nothing to repeat"));
         }
+        self.repeatable = false;
         match self.pattern.get(self.at) {
-            Some(b'?') => {
-                self.at += 1;
-                text.push('?');
-            }
             Some(b'+') => {
-                self.at += 1;
                 self.needs_exact = true;
-                self.write_linear(&text);
-                text.push('+');
-                self.write_exact(&text);
-                self.repeatable = false;
+                self.write(&text, &format!("{text}+"));
+                self.at += 1;
                 return Ok(());
+            }
+            Some(b'?') => {
+                text.push('?');
+                self.at += 1;
             }
             _ => {}
         }
-        self.write(&text);
-        self.repeatable = false;
+        self.write(&text, &text);
         Ok(())
     }
 
@@ -405,31 +380,27 @@ impl<'a> Translator<'a> {
     }
 
     fn set(&mut self, set: &ByteSet) -> Step {
-        match set.to_pattern() {
-            Some(text) => self.atom(&text),
-            None => Err(self.error("a class that matches nothing")),
-        }
-    }
-
-    fn atom(&mut self, text: &str) -> Step {
-        self.write(text);
-        self.repeatable = true;
+        let text = set.to_pattern().ok_or_else(|| self.error("a class that matches nothing"))?;
+        self.atom(&text);
         Ok(())
     }
 
-    fn write(&mut self, text: &str) {
-        self.write_linear(text);
-        self.write_exact(text);
+    fn atom(&mut self, text: &str) {
+        self.write(text, text);
+        self.repeatable = true;
     }
 
-    fn write_linear(&mut self, text: &str) {
+    fn backtracking_atom(&mut self, linear: &str, exact: &str) {
+        self.needs_exact = true;
+        self.write(linear, exact);
+        self.repeatable = true;
+    }
+
+    fn write(&mut self, linear: &str, exact: &str) {
         if self.hidden == 0 {
-            self.linear.push_str(text);
+            self.linear.push_str(linear);
         }
-    }
-
-    fn write_exact(&mut self, text: &str) {
-        self.exact.push_str(text);
+        self.exact.push_str(exact);
     }
 
     fn next(&mut self) -> Option<u8> {
