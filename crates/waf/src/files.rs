@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 /// Reads the files that rule sets name: `Include`, `@pmFromFile`, `@ipMatchFromFile`.
 ///
 /// Relative paths are relative to the folder of the file that names them. Messages are shown to whoever wrote the
-/// rules, behind file and line.
+/// rules, behind file and line. Names that [`glob`](Files::glob) gave are complete: they are read with an empty `from`.
 pub trait Files {
     /// The content of `path`, named by the rule file `from`.
     fn read(&self, path: &str, from: &str) -> Result<Vec<u8>, String>;

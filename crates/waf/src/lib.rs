@@ -8,15 +8,26 @@
 //! error that names file, line and text; an error while judging refuses the request.
 
 mod base;
+mod bits;
+mod check;
+mod compile;
 pub mod crs;
 mod engine;
 mod error;
 mod files;
 pub mod limits;
 mod overlay;
+mod program;
 mod record;
 mod ruleset;
+mod seclang;
+mod template;
 mod transaction;
+mod variable;
+
+pub mod body;
+pub mod operator;
+pub mod transform;
 
 pub use base::base_config;
 pub use error::{CompileError, CompileErrors, OverlayError};

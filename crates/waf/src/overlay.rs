@@ -1,7 +1,11 @@
 //! A tenant's differences from the shared rule set.
 
+use crate::bits::RuleBits;
+use crate::compile::exception_target;
 use crate::error::OverlayError;
-use crate::ruleset::Ruleset;
+use crate::limits;
+use crate::program::Exception;
+use crate::ruleset::{RuleInfo, Ruleset};
 
 /// What a tenant (or a route) wants of a rule set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,11 +75,47 @@ pub struct Levels {
 pub struct Overlay {
     mode: Mode,
     levels: Levels,
+    /// Rules that do not run.
+    pub(crate) removed: RuleBits,
+    /// Targets that rules do not look at.
+    pub(crate) exceptions: Box<[Exception]>,
+    /// TX variables that are set before phase 1 and that no rule can change.
+    pub(crate) seeds: Box<[(u32, i64)]>,
 }
 
 impl Overlay {
-    pub(crate) fn new(_ruleset: &Ruleset, settings: &OverlaySettings) -> Result<Self, OverlayError> {
-        Ok(Self { mode: settings.mode, levels: settings.levels })
+    pub(crate) fn new(ruleset: &Ruleset, settings: &OverlaySettings) -> Result<Self, OverlayError> {
+        let Levels { paranoia, inbound_threshold, outbound_threshold } = settings.levels;
+        if !(1..=4).contains(&paranoia) {
+            return Err(OverlayError::Paranoia(paranoia));
+        }
+        if inbound_threshold == 0 || outbound_threshold == 0 {
+            return Err(OverlayError::ZeroThreshold);
+        }
+        if settings.exclusions.len() > limits::EXCLUSIONS {
+            return Err(OverlayError::TooManyExclusions(settings.exclusions.len()));
+        }
+        let mut removed = RuleBits::empty(ruleset.rules.len());
+        let mut exceptions = Vec::new();
+        for exclusion in &settings.exclusions {
+            match exclusion {
+                Exclusion::RuleIds { first, last } => removed.extend(&by_ids(ruleset, *first, *last)?),
+                Exclusion::RuleTag(tag) => removed.extend(&by_tag(ruleset, tag)?),
+                Exclusion::TargetOfIds { first, last, target } => {
+                    exceptions.push(exception(by_ids(ruleset, *first, *last)?, target)?);
+                }
+                Exclusion::TargetOfTag { tag, target } => {
+                    exceptions.push(exception(by_tag(ruleset, tag)?, target)?);
+                }
+            }
+        }
+        Ok(Self {
+            mode: settings.mode,
+            levels: settings.levels,
+            removed,
+            exceptions: exceptions.into(),
+            seeds: seeds(ruleset, settings.levels),
+        })
     }
 
     /// Whether a match blocks.
@@ -87,4 +127,42 @@ impl Overlay {
     pub fn levels(&self) -> Levels {
         self.levels
     }
+}
+
+/// The variables in which CRS 4 and CRS 3 keep what a tenant chooses. Names that the rules never use have no slot.
+fn seeds(ruleset: &Ruleset, levels: Levels) -> Box<[(u32, i64)]> {
+    let paranoia = i64::from(levels.paranoia);
+    let named: [(&[u8], i64); 6] = [
+        (b"blocking_paranoia_level", paranoia),
+        (b"detection_paranoia_level", paranoia),
+        (b"paranoia_level", paranoia),
+        (b"executing_paranoia_level", paranoia),
+        (b"inbound_anomaly_score_threshold", i64::from(levels.inbound_threshold)),
+        (b"outbound_anomaly_score_threshold", i64::from(levels.outbound_threshold)),
+    ];
+    named.iter().filter_map(|(name, value)| Some((ruleset.names.find(name)?, *value))).collect()
+}
+
+fn by_ids(ruleset: &Ruleset, first: u32, last: u32) -> Result<RuleBits, OverlayError> {
+    let bits = matching(ruleset, |rule| (first..=last).contains(&rule.id));
+    if bits.is_empty() { Err(OverlayError::UnknownRule { first, last }) } else { Ok(bits) }
+}
+
+fn by_tag(ruleset: &Ruleset, tag: &str) -> Result<RuleBits, OverlayError> {
+    let bits = matching(ruleset, |rule| rule.tags.iter().any(|other| **other == *tag));
+    if bits.is_empty() { Err(OverlayError::UnknownTag(tag.to_owned())) } else { Ok(bits) }
+}
+
+fn matching(ruleset: &Ruleset, is_meant: impl Fn(&RuleInfo) -> bool) -> RuleBits {
+    let mut bits = RuleBits::empty(ruleset.rules.len());
+    for (index, _) in ruleset.rules().enumerate().filter(|(_, rule)| is_meant(rule)) {
+        bits.insert(index);
+    }
+    bits
+}
+
+fn exception(rules: RuleBits, target: &str) -> Result<Exception, OverlayError> {
+    let (variable, select) =
+        exception_target(target).map_err(|why| OverlayError::Target(target.to_owned(), why))?;
+    Ok(Exception { rules, variable, select })
 }

@@ -3,9 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::compile::Settings;
 use crate::error::{CompileErrors, OverlayError};
 use crate::files::Files;
 use crate::overlay::{Overlay, OverlaySettings};
+use crate::program::{Chains, Names, Rule};
+use crate::variable::Variables;
 
 /// One text of rules, read in the order given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,14 +22,40 @@ pub struct Source {
 /// A compiled rule set.
 #[derive(Debug)]
 pub struct Ruleset {
-    rules: Vec<RuleInfo>,
-    component_signatures: Vec<String>,
+    pub(crate) rules: Box<[Rule]>,
+    /// Per phase, the indices of its rules in order.
+    pub(crate) phases: [Box<[u32]>; 5],
+    pub(crate) names: Names,
+    pub(crate) chains: Chains,
+    /// The variables that some rule reads: others need not be made.
+    pub(crate) variables: Variables,
+    pub(crate) settings: Settings,
+    pub(crate) scores: Scores,
+    signatures: Vec<String>,
+}
+
+/// Slots of the variables in which rule sets add up scores; the first that is set holds the score.
+#[derive(Debug)]
+pub(crate) struct Scores {
+    pub(crate) inbound: Vec<u32>,
+    pub(crate) outbound: Vec<u32>,
+}
+
+impl Scores {
+    /// Names in CRS 4 and in CRS 3.
+    fn find(names: &Names) -> Self {
+        let slots = |known: [&str; 2]| known.iter().filter_map(|name| names.find(name.as_bytes())).collect();
+        Self {
+            inbound: slots(["blocking_inbound_anomaly_score", "anomaly_score"]),
+            outbound: slots(["blocking_outbound_anomaly_score", "outbound_anomaly_score"]),
+        }
+    }
 }
 
 /// What a listing shows of a rule.
 #[derive(Debug, Clone)]
 pub struct RuleInfo {
-    /// Its id; 0 for a rule without.
+    /// Its id.
     pub id: u32,
     /// The phase in which it runs, 1-5.
     pub phase: u8,
@@ -73,10 +102,22 @@ impl fmt::Display for Severity {
 }
 
 impl Ruleset {
-    /// Compiles `sources`, in order; `files` reads what they include.
+    /// Compiles `sources`, in order; `files` reads what they include. Tells of every mistake, not only the first.
     pub fn compile(sources: &[Source], files: &dyn Files) -> Result<Self, CompileErrors> {
-        let _ = (sources, files);
-        Ok(Self { rules: Vec::new(), component_signatures: Vec::new() })
+        crate::compile::compile(sources, files)
+    }
+
+    pub(crate) fn new(
+        rules: Vec<Rule>,
+        phases: [Box<[u32]>; 5],
+        names: Names,
+        chains: Chains,
+        variables: Variables,
+        settings: Settings,
+        signatures: Vec<String>,
+    ) -> Self {
+        let scores = Scores::find(&names);
+        Self { scores, rules: rules.into(), phases, names, chains, variables, settings, signatures }
     }
 
     /// How many rules there are; a chain is one.
@@ -86,12 +127,12 @@ impl Ruleset {
 
     /// What the rules call themselves (`SecComponentSignature`), in order.
     pub fn component_signatures(&self) -> &[String] {
-        &self.component_signatures
+        &self.signatures
     }
 
     /// All rules in the order of their text.
     pub fn rules(&self) -> impl Iterator<Item = &RuleInfo> {
-        self.rules.iter()
+        self.rules.iter().map(|rule| &rule.info)
     }
 
     /// Compiles a tenant's settings against these rules.

@@ -5,8 +5,8 @@
 
 use memchr::memchr;
 
-use crate::head::{BodyLength, Fields};
 use crate::h1::parse::{is_field_value, is_token};
+use crate::head::{BodyLength, Fields};
 use crate::limits::{MAX_CHUNK_LINE_BYTES, MAX_TRAILER_BYTES};
 
 /// What stands at the front of the read buffer, after `skip` bytes of framing.

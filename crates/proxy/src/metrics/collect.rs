@@ -108,6 +108,11 @@ fn process(families: &mut Families<'_>, sources: &Sources, revision: u64) -> fmt
         ]
         .into_iter(),
     )?;
+    families.gauge(
+        "veloflux_config_last_reload_successful",
+        "Whether the last desired state offered was taken (1) or refused (0)",
+        i64::from(!process.last_reload_refused.load(Relaxed)),
+    )?;
     families.gauge("veloflux_revision", "Number of the revision in force", revision as i64)?;
     for (name, help, counter) in [
         ("veloflux_retries", "Attempts after the first", &process.retries),

@@ -11,7 +11,7 @@ mod server;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use prometheus_client::registry;
 use veloflux_snapshot::Snapshot;
@@ -44,6 +44,8 @@ pub struct ProcessCounters {
     pub reloads_accepted: AtomicU64,
     /// Desired states that were refused; the one before stays in force.
     pub reloads_refused: AtomicU64,
+    /// Whether the last one was refused.
+    pub last_reload_refused: AtomicBool,
     /// Connections closed at accept because there were too many.
     pub connections_refused: AtomicU64,
     /// Connections whose PROXY header was missing, malformed or forbidden.
@@ -60,6 +62,7 @@ impl ProcessCounters {
             retries: AtomicU64::default(),
             reloads_accepted: AtomicU64::default(),
             reloads_refused: AtomicU64::default(),
+            last_reload_refused: AtomicBool::default(),
             connections_refused: AtomicU64::default(),
             connections_broken: AtomicU64::default(),
             handshakes_failed: AtomicU64::default(),

@@ -301,7 +301,7 @@ mod tests {
         let path = dir.path().join("events.log");
         let log = Sink::start(Target::File(path.clone())).unwrap();
         let masker = masker();
-        let tags: [Box<str>; 1] = ["attack-sqli".into()];
+        let tags: [Arc<str>; 1] = ["attack-sqli".into()];
         let rules = [RuleMatch {
             id: 942_100,
             message: masker.text("SQL Injection Attack Detected via libinjection", 256),
@@ -310,7 +310,6 @@ mod tests {
             phase: 2,
             variable: masker.text("ARGS:id", 128),
             value: masker.matched("ARGS:id", b"1' OR '1'='1' --"),
-            score: Some(5),
         }];
         log.write(&FirewallEvent {
             time: Timestamp::now(),
@@ -324,7 +323,8 @@ mod tests {
             path: masker.path("/search", 1024),
             inbound_score: 5,
             outbound_score: 0,
-            threshold: 5,
+            inbound_threshold: 5,
+            outbound_threshold: 4,
             rules: &rules,
         });
         assert!(log.flush(WAIT));

@@ -1,44 +1,139 @@
 //! The engine behind a transaction.
+//!
+//! [`Data`] holds what is known of request and response and only grows between phases; [`State`] holds what rules
+//! change. A phase that fails, or panics, refuses: see [`State::fail`].
+
+mod bag;
+mod clock;
+mod collect;
+mod data;
+mod forms;
+mod request;
+mod request_body;
+mod response;
+mod run;
+mod state;
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::overlay::Overlay;
+use crate::program::EngineMode;
 use crate::record::{Record, Refusal};
 use crate::ruleset::Ruleset;
 use crate::transaction::{Connection, RequestHead, ResponseHead};
+use crate::variable::Variable;
+
+use data::Data;
+use state::State;
+
+/// Why judging cannot go on. It never means "no match".
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Failure {
+    /// One of [`limits`](crate::limits): what there is too much of.
+    Limit(&'static str),
+    /// An operator has no answer.
+    Operator(String),
+    /// Something panicked.
+    Panic,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Limit(what) => write!(f, "too much: {what}"),
+            Self::Operator(why) => f.write_str(why),
+            Self::Panic => f.write_str("a panic while judging"),
+        }
+    }
+}
 
 /// Everything one transaction holds.
 #[derive(Debug)]
 pub(crate) struct Core<'p> {
-    _ruleset: &'p Ruleset,
-    _overlay: &'p Overlay,
-    record: Record,
+    data: Data,
+    state: State<'p>,
 }
 
 impl<'p> Core<'p> {
-    pub(crate) fn new(ruleset: &'p Ruleset, overlay: &'p Overlay, _conn: &Connection<'_>) -> Self {
-        Self { _ruleset: ruleset, _overlay: overlay, record: Record::default() }
+    pub(crate) fn new(ruleset: &'p Ruleset, overlay: &'p Overlay, conn: &Connection<'_>) -> Self {
+        let mut core = Self { data: Data::new(), state: State::new(ruleset, overlay, conn.now_unix_us) };
+        core.step(1, |core| request::connection(&mut core.data, ruleset, conn));
+        core
     }
 
-    pub(crate) fn request_head(&mut self, _head: &RequestHead<'_>) {}
+    /// Phase 1.
+    pub(crate) fn request_head(&mut self, head: &RequestHead<'_>) {
+        self.step(1, |core| {
+            request::head(&mut core.data, &mut core.state, head)?;
+            core.state.run_phase(&core.data, 1)
+        });
+    }
 
     pub(crate) fn request_body_wanted(&self) -> bool {
-        true
+        self.state.engine != EngineMode::Off && self.state.request_body_access
     }
 
-    pub(crate) fn request_body(&mut self, _body: &[u8], _complete: bool) {}
+    /// Phase 2.
+    pub(crate) fn request_body(&mut self, body: &[u8], complete: bool) {
+        self.step(2, |core| {
+            core.data.set_flag(Variable::InboundDataError, !complete)?;
+            if core.request_body_wanted() {
+                request_body::read(&mut core.data, &core.state, body, complete)?;
+            }
+            core.state.run_phase(&core.data, 2)
+        });
+    }
 
-    pub(crate) fn response_head(&mut self, _head: &ResponseHead<'_>) {}
+    /// Phase 3.
+    pub(crate) fn response_head(&mut self, head: &ResponseHead<'_>) {
+        self.step(3, |core| {
+            response::head(&mut core.data, head)?;
+            core.state.run_phase(&core.data, 3)
+        });
+    }
 
     pub(crate) fn response_body_wanted(&self) -> bool {
-        true
+        self.state.engine != EngineMode::Off
+            && self.state.response_body_access
+            && response::is_inspected(&self.data, &self.state.ruleset.settings)
     }
 
-    pub(crate) fn response_body(&mut self, _body: &[u8], _complete: bool) {}
+    /// Phase 4.
+    pub(crate) fn response_body(&mut self, body: &[u8], complete: bool) {
+        self.step(4, |core| {
+            core.data.set_flag(Variable::OutboundDataError, !complete)?;
+            if core.response_body_wanted() {
+                core.data.set(Variable::ResponseBody, body)?;
+                core.data.set_number(Variable::ResponseContentLength, body.len() as u64)?;
+            }
+            core.state.run_phase(&core.data, 4)
+        });
+    }
 
+    /// The refusal, if there is one by now.
     pub(crate) fn refusal(&self) -> Option<&Refusal> {
-        self.record.refused.as_ref()
+        self.state.record.refused.as_ref()
     }
 
-    pub(crate) fn finish(self) -> Record {
-        self.record
+    /// Phase 5, then the record.
+    pub(crate) fn finish(mut self) -> Record {
+        self.step(5, |core| core.state.run_phase(&core.data, 5));
+        self.state.record.inbound_score = self.score(&self.state.ruleset.scores.inbound);
+        self.state.record.outbound_score = self.score(&self.state.ruleset.scores.outbound);
+        self.state.record
+    }
+
+    /// Does one step; a failure or a panic in it refuses.
+    fn step(&mut self, phase: u8, step: impl FnOnce(&mut Self) -> Result<(), Failure>) {
+        // A panic may leave values half made: every one of them is valid bytes, and the transaction is refused.
+        let done = catch_unwind(AssertUnwindSafe(|| step(self))).unwrap_or(Err(Failure::Panic));
+        if let Err(failure) = done {
+            self.state.fail(phase, &failure);
+        }
+    }
+
+    fn score(&self, slots: &[u32]) -> i64 {
+        slots.iter().find_map(|slot| self.state.slot(*slot)).map_or(0, bag::Value::number)
     }
 }

@@ -72,11 +72,14 @@ fn unquoted(value: &str) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::targets::tests::argument;
     use super::*;
 
     fn show(text: &str) -> Vec<(String, Option<String>)> {
-        parse_actions(&argument(text)).unwrap().into_iter().map(|action| (action.name, action.value)).collect()
+        parse_actions(&Argument::standalone(text))
+            .unwrap()
+            .into_iter()
+            .map(|action| (action.name, action.value))
+            .collect()
     }
 
     #[test]
@@ -97,16 +100,16 @@ mod tests {
 
     #[test]
     fn what_is_no_action_is_a_mistake() {
-        let open = parse_actions(&argument("id:1,msg:'abc,deny")).unwrap_err();
+        let open = parse_actions(&Argument::standalone("id:1,msg:'abc,deny")).unwrap_err();
         assert_eq!(open.place.column, 10);
-        assert!(parse_actions(&argument("id:1,:x")).is_err());
-        assert!(parse_actions(&argument("id:1,a b")).is_err());
+        assert!(parse_actions(&Argument::standalone("id:1,:x")).is_err());
+        assert!(parse_actions(&Argument::standalone("id:1,a b")).is_err());
     }
 
     proptest! {
         #[test]
         fn never_panics(text in r#"([a-z:,' \\"é]|msg:'){0,40}"#) {
-            let _ = parse_actions(&argument(&text));
+            let _ = parse_actions(&Argument::standalone(&text));
         }
     }
 }

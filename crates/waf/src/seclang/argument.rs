@@ -39,6 +39,12 @@ impl Argument {
         Self { line: Arc::clone(line), range }
     }
 
+    /// A text that stands in no rule file: a setting of a tenant, the value of a `ctl`.
+    pub(crate) fn standalone(text: &str) -> Self {
+        let line = Line { file: Arc::from(""), text: text.to_owned(), pieces: Vec::new() };
+        Self::new(&Arc::new(line), 0..text.len())
+    }
+
     /// The text as written.
     pub(crate) fn raw(&self) -> &str {
         &self.line.text[self.range.clone()]

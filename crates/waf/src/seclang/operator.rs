@@ -35,13 +35,12 @@ pub(crate) fn parse_operator(argument: &Argument) -> OperatorText {
 
 #[cfg(test)]
 mod tests {
-    use super::super::targets::tests::argument;
     use super::*;
 
     #[test]
     fn operators_of_every_form() {
         let show = |text: &str| {
-            let operator = parse_operator(&argument(text));
+            let operator = parse_operator(&Argument::standalone(text));
             (operator.negated, operator.name, operator.argument)
         };
         let owned = |negated, name: &str, argument: &str| (negated, name.to_owned(), argument.to_owned());

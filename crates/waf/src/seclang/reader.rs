@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn continued_lines_keep_their_places() {
-        let (directives, mistakes) = read_all("# c \\\n\n  SecRule ARGS \"@rx \\\n  a\\\"b\" \\\n   'id:1'\n");
+        let (directives, mistakes) =
+            read_all("# c \\\n\n  SecRule ARGS \"@rx \\\n  a\\\"b\" \\\n   'id:1'\n");
         assert!(mistakes.is_empty());
         let [rule] = &directives[..] else { panic!("one directive") };
         assert_eq!((rule.name.as_str(), rule.place.line, rule.place.column), ("SecRule", 3, 3));

@@ -87,9 +87,10 @@ fn target(text: &Argument) -> Parsed<TargetText> {
     }
     let selector = match selector {
         None => None,
-        Some(selector) => Some(read_selector(selector, is_xml(variable)).ok_or_else(|| {
-            text.mistake("expected a name or a /pattern/ behind the colon")
-        })?),
+        Some(selector) => Some(
+            read_selector(selector, is_xml(variable))
+                .ok_or_else(|| text.mistake("expected a name or a /pattern/ behind the colon"))?,
+        ),
     };
     Ok(TargetText { except, count, variable: variable.to_ascii_uppercase(), selector, place: text.place() })
 }
@@ -107,25 +108,23 @@ fn read_selector(text: &str, xml: bool) -> Option<Selector> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use std::sync::Arc;
-
+mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::seclang::argument::Line;
-
-    pub(in crate::seclang) fn argument(text: &str) -> Argument {
-        let line = Line { file: Arc::from("t"), text: text.to_owned(), pieces: vec![(0, 1, 1)] };
-        Argument::new(&Arc::new(line), 0..text.len())
-    }
 
     fn show(text: &str) -> Vec<String> {
-        parse_targets(&argument(text))
+        parse_targets(&Argument::standalone(text))
             .unwrap()
             .into_iter()
             .map(|target| {
-                let sign = if target.except { "!" } else if target.count { "&" } else { "" };
+                let sign = if target.except {
+                    "!"
+                } else if target.count {
+                    "&"
+                } else {
+                    ""
+                };
                 match target.selector {
                     None => format!("{sign}{}", target.variable),
                     Some(Selector::Name(name)) => format!("{sign}{}:{name}", target.variable),
@@ -148,14 +147,14 @@ pub(super) mod tests {
     #[test]
     fn what_is_no_target_is_a_mistake() {
         for text in ["", "ARGS||TX", "!&ARGS", "ARGS:", "ARGS:/x", "AR GS", "ARGS|"] {
-            assert!(parse_targets(&argument(text)).is_err(), "{text}");
+            assert!(parse_targets(&Argument::standalone(text)).is_err(), "{text}");
         }
     }
 
     proptest! {
         #[test]
         fn never_panics(text in r#"([A-Z:/|,!&' \\"é*]|ARGS|XML){0,40}"#) {
-            let _ = parse_targets(&argument(&text));
+            let _ = parse_targets(&Argument::standalone(&text));
         }
     }
 }

@@ -1,0 +1,37 @@
+# Two commands to begin with: `make run` and `make test`. Each does its own set-up.
+
+# One profile for tests, end-to-end tests and suites, so that everything is built once; see Cargo.toml.
+PROFILE := suite
+
+.PHONY: run test check conformance bench deny setup help
+
+help: ## Lists the targets.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+run: setup ## Starts two demo tenants over HTTPS on *.localhost and prints three curl commands; Ctrl-C drains.
+	cargo build --release -p veloflux
+	exec target/release/veloflux demo --dir .run --crs "$$(scripts/crs-dir)"
+
+test: setup check ## Format, lints, all tests of the workspace, then the conformance suites.
+	cargo build --workspace --all-targets --profile $(PROFILE)
+	cargo nextest run --workspace --no-fail-fast --cargo-profile $(PROFILE)
+	target/$(PROFILE)/veloflux-conformance
+
+check: ## Format and lints.
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+conformance: setup ## Suites that others wrote. SUITES="crs-edge http11probe" narrows them.
+	cargo build -p veloflux -p veloflux-conformance --profile $(PROFILE)
+	target/$(PROFILE)/veloflux-conformance $(SUITES)
+
+bench: setup ## CPU per request beside nginx and haproxy. BENCH="--quick --only h1-plain-256" narrows it.
+	cargo build --release -p veloflux -p veloflux-bench
+	target/release/veloflux-bench $(BENCH)
+
+deny: ## Licences, sources and duplicate versions of every dependency.
+	@cargo deny --version >/dev/null 2>&1 || cargo install --locked --quiet cargo-deny
+	cargo deny check licenses bans sources
+
+setup: ## Installs what this Debian machine lacks; changes nothing when all is there.
+	@scripts/setup

@@ -1,0 +1,84 @@
+//! VeloFlux itself, from the build beside this program: one serving thread.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{Contender, crs_folder};
+use crate::machine::PROXY_CORE;
+use crate::process::Server;
+use crate::scenario::Scenario;
+use crate::workdir::{HOST, Workdir, free_port};
+
+/// Our name in the figures.
+pub(crate) const OURS: &str = "veloflux";
+
+/// See the module.
+pub(crate) struct VeloFlux;
+
+impl Contender for VeloFlux {
+    fn name(&self) -> &'static str {
+        OURS
+    }
+
+    fn start(&self, scenario: &Scenario, upstream: SocketAddr, workdir: &Workdir) -> Result<Server, String> {
+        let program = program()?;
+        let port = free_port()?;
+        let data = workdir.path("veloflux-data");
+        if scenario.firewall && !data.exists() {
+            install(&program, &crs_folder()?, &data)?;
+        }
+        let process = workdir.write("veloflux.yaml", &process_file(scenario, port))?;
+        let state = workdir.write("state.yaml", &state_file(scenario, upstream))?;
+        let arguments =
+            ["serve", "--process", &process.display().to_string(), "--state", &state.display().to_string()];
+        let output = workdir.path(&format!("veloflux-{}.log", scenario.name));
+        Server::start(&program, &arguments, PROXY_CORE, port, output)
+    }
+}
+
+fn program() -> Result<PathBuf, String> {
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let program = own.with_file_name("veloflux");
+    if program.is_file() { Ok(program) } else { Err(format!("{} is not built", program.display())) }
+}
+
+fn install(program: &Path, crs: &Path, data: &Path) -> Result<(), String> {
+    let mut install = Command::new(program);
+    install.args(["crs", "install", "--from"]).arg(crs).arg("--data-dir").arg(data);
+    let output = install.output().map_err(|error| format!("{}: {error}", program.display()))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(format!("veloflux crs install: {said}")) }
+}
+
+fn process_file(scenario: &Scenario, port: u16) -> String {
+    format!(
+        "data_directory: veloflux-data
+listeners: [{{address: '127.0.0.1:{port}', protocol: {protocol}}}]
+threads: 1
+logs:
+  access: {{output: {access}}}
+  events: {{output: 'off'}}
+  process: {{level: warn}}
+reload: {{watch: false}}
+",
+        protocol = if scenario.tls { "https" } else { "http" },
+        access = if scenario.log { "{file: veloflux-access.log}" } else { "'off'" },
+    )
+}
+
+fn state_file(scenario: &Scenario, upstream: SocketAddr) -> String {
+    let firewall = if scenario.firewall { "{mode: block, paranoia_level: 1}" } else { "{mode: 'off'}" };
+    format!(
+        "tenants:
+  - name: bench
+    domains: [{{host: {HOST}, certificate: own}}]
+    certificates: [{{name: own, cert_file: cert.pem, key_file: key.pem}}]
+    pools:
+      - {{name: upstream, backends: [{{address: '{upstream}'}}], max_idle_connections: 256}}
+    routes:
+      - {{name: all, forward: {{pool: upstream}}}}
+    firewall: {firewall}
+"
+    )
+}

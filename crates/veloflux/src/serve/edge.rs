@@ -1,0 +1,95 @@
+//! From the process file to the data plane's configuration.
+
+use std::io;
+use std::path::Path;
+
+use veloflux_model::process::{ListenerProtocol, Log, Output, ProxyProtocol};
+use veloflux_proxy::client_addr::TrustedProxies;
+use veloflux_proxy::record::{Sink, Target};
+use veloflux_proxy::sticky::StickyKey;
+use veloflux_proxy::{EdgeConfig, Http2Limits, Listener};
+
+use crate::failure::{Failure, Outcome};
+use crate::files::{SECRET, read_bounded, write_new};
+use crate::load::ProcessFile;
+
+/// File in the data directory with the key of stickiness cookies. Nodes that share clients share its content.
+const STICKY_KEY_FILE: &str = "sticky.key";
+
+/// Length of that key, in bytes.
+const STICKY_KEY_BYTES: usize = 32;
+
+/// The configuration that `file` asks for. Opens log files, and makes the stickiness key if there is none yet.
+pub(super) fn config(file: &ProcessFile) -> Outcome<EdgeConfig> {
+    let process = &file.process;
+    let listeners = process.listeners.iter().map(|listener| Listener {
+        address: listener.address.socket(),
+        protocol: match listener.protocol {
+            ListenerProtocol::Https => veloflux_proxy::ListenerProtocol::Https,
+            ListenerProtocol::Http => veloflux_proxy::ListenerProtocol::Http,
+            ListenerProtocol::Redirect => veloflux_proxy::ListenerProtocol::Redirect,
+        },
+        proxy_protocol: *listener.proxy_protocol.value() == ProxyProtocol::V1V2,
+    });
+    let limits = &process.limits;
+    Ok(EdgeConfig {
+        listeners: listeners.collect(),
+        metrics: process.metrics.as_ref().map(|metrics| metrics.address.socket()),
+        threads: threads(process.threads.get_usize()),
+        trusted_proxies: TrustedProxies::new(
+            process.trusted_proxies.iter().map(|range| range.network()).collect(),
+        ),
+        max_connections: limits.max_connections.get_usize(),
+        max_header_bytes: limits.max_header_bytes.bytes_usize(),
+        max_headers: limits.max_headers.get_usize(),
+        header_timeout: limits.header_timeout.duration(),
+        keep_alive_timeout: limits.keep_alive_timeout.duration(),
+        http2: Http2Limits {
+            max_concurrent_streams: limits.http2.max_concurrent_streams.get_u32(),
+            max_reset_streams: limits.http2.max_reset_streams.get_usize(),
+            stream_window_bytes: limits.http2.stream_window.bytes_u32(),
+            connection_window_bytes: limits.http2.connection_window.bytes_u32(),
+        },
+        sticky_key: sticky_key(&file.data_directory())?,
+        access_log: sink(file, "access", &process.logs.access)?,
+        event_log: sink(file, "events", &process.logs.events)?,
+    })
+}
+
+/// 0 stands for one thread per core that this process may use.
+fn threads(asked: usize) -> usize {
+    if asked > 0 { asked } else { std::thread::available_parallelism().map_or(1, usize::from) }
+}
+
+fn sink(file: &ProcessFile, name: &str, log: &Log) -> Outcome<Sink> {
+    let target = match &log.output {
+        Output::Stdout => Target::Stdout,
+        Output::Off => Target::Off,
+        Output::File(path) => Target::File(file.resolve(path.as_str())),
+    };
+    Sink::start(target.clone())
+        .map_err(|error| Failure::new(format!("the log `{name}` ({target:?}) cannot be opened: {error}")))
+}
+
+fn sticky_key(data_directory: &Path) -> Outcome<StickyKey> {
+    let path = data_directory.join(STICKY_KEY_FILE);
+    let content = match read_bounded(&path, STICKY_KEY_BYTES as u64) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut key = [0_u8; STICKY_KEY_BYTES];
+            aws_lc_rs::rand::fill(&mut key)
+                .map_err(|_| Failure::new("the system gives no random numbers"))?;
+            std::fs::create_dir_all(data_directory)
+                .and_then(|()| write_new(&path, &key, SECRET))
+                .map_err(|error| Failure::file(&path, "write it", &error))?;
+            key.to_vec()
+        }
+        content => content.map_err(|error| Failure::file(&path, "read it", &error))?,
+    };
+    let key = content.try_into().map_err(|_| {
+        Failure::new(format!(
+            "{}: the key does not have 32 bytes; remove the file for a new one",
+            path.display()
+        ))
+    })?;
+    Ok(StickyKey::new(&key))
+}

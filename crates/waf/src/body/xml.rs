@@ -1,0 +1,256 @@
+//! XML bodies (XML 1.0), as far as `XML:/*` and `XML://@*` look at them.
+//!
+//! Gives the text of the document (of all elements, CDATA included, in order) and the values of its attributes
+//! (namespace declarations are none). Nothing outside the body is ever read and no entity is expanded: a reference to
+//! anything but a character or one of the five predefined entities is an error, and so is whatever is not well-formed,
+//! not UTF-8, or declares an encoding in which the bytes would read otherwise.
+//! Example: `<a x="1">b<c>d</c></a>` gives the text `bd` and the attribute `1`.
+
+use super::{BodyError, Limits};
+use quick_xml::escape::unescape;
+use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
+use quick_xml::{Error, Reader};
+
+/// Encodings that agree with UTF-8 on ASCII. Other bytes must be UTF-8 whatever the declaration says.
+const ENCODINGS: [&str; 5] = ["utf-8", "utf8", "us-ascii", "iso-8859-1", "windows-1252"];
+
+/// What was in an XML document.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Xml {
+    /// The text of the root element and all in it; `None` if there was no element.
+    pub text: Option<Vec<u8>>,
+    /// The values of all attributes, in document order.
+    pub attributes: Vec<Vec<u8>>,
+    /// Why reading stopped before the end, if it did.
+    pub error: Option<BodyError>,
+}
+
+/// Reads an XML document.
+pub fn parse(body: &[u8], limits: &Limits) -> Xml {
+    let mut xml = Xml::default();
+    match std::str::from_utf8(body) {
+        Ok(text) => {
+            let mut reader = Reader::from_str(text);
+            reader.config_mut().check_comments = true;
+            let mut document = Document { xml: &mut xml, limits, depth: 0 };
+            let result = document.read(&mut reader);
+            let offset = usize::try_from(reader.buffer_position()).unwrap_or(body.len());
+            xml.error = result.err().map(|failure| failure.at(offset));
+        }
+        Err(error) => {
+            xml.error = Some(BodyError::malformed(error.valid_up_to(), "the document is not UTF-8"));
+        }
+    }
+    xml
+}
+
+struct Document<'d> {
+    xml: &'d mut Xml,
+    limits: &'d Limits,
+    /// Elements that are open.
+    depth: usize,
+}
+
+/// Why reading stopped; the reader knows where.
+enum Failure {
+    Malformed(&'static str),
+    Limit(&'static str),
+}
+
+impl Failure {
+    fn at(self, offset: usize) -> BodyError {
+        match self {
+            Self::Malformed(message) => BodyError::malformed(offset, message),
+            Self::Limit(message) => BodyError::limit(offset, message),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(_: Error) -> Self {
+        Self::Malformed("the document is not well-formed")
+    }
+}
+
+impl Document<'_> {
+    fn read(&mut self, reader: &mut Reader<&[u8]>) -> Result<(), Failure> {
+        loop {
+            match reader.read_event()? {
+                Event::Start(element) => {
+                    self.open(&element)?;
+                    self.depth += 1;
+                }
+                Event::Empty(element) => self.open(&element)?,
+                // The reader has checked that it closes the element that is open.
+                Event::End(_) => self.depth = self.depth.saturating_sub(1),
+                Event::Text(text) => self.text(&text)?,
+                Event::CData(_) if self.depth == 0 => {
+                    return Err(Failure::Malformed("CDATA outside the root element"));
+                }
+                Event::CData(text) => self.text(&text)?,
+                Event::GeneralRef(reference) => self.reference(&reference)?,
+                Event::DocType(_) | Event::Decl(_) if self.xml.text.is_some() => {
+                    return Err(Failure::Malformed("a declaration after the root element has begun"));
+                }
+                Event::Decl(declaration) => check_encoding(&declaration)?,
+                Event::DocType(_) | Event::Comment(_) | Event::PI(_) => {}
+                Event::Eof => break,
+            }
+        }
+        match (self.depth, &self.xml.text) {
+            (0, Some(_)) => Ok(()),
+            (0, None) => Err(Failure::Malformed("there is no element")),
+            _ => Err(Failure::Malformed("an element is not closed")),
+        }
+    }
+
+    fn open(&mut self, element: &BytesStart<'_>) -> Result<(), Failure> {
+        if self.depth == 0 && self.xml.text.is_some() {
+            return Err(Failure::Malformed("a second root element"));
+        }
+        if self.depth >= self.limits.max_xml_depth {
+            return Err(Failure::Limit("elements are nested too deeply"));
+        }
+        self.xml.text.get_or_insert_default();
+        for attribute in element.attributes() {
+            let attribute =
+                attribute.map_err(|_| Failure::Malformed("an attribute is malformed or repeated"))?;
+            let name: &str = attribute.key.as_ref();
+            if attribute.value.contains('<') {
+                return Err(Failure::Malformed("`<` in an attribute"));
+            }
+            if name == "xmlns" || name.starts_with("xmlns:") {
+                continue;
+            }
+            if self.xml.attributes.len() >= self.limits.max_arguments {
+                return Err(Failure::Limit("too many attributes"));
+            }
+            let value = unescape(&attribute.value)
+                .map_err(|_| Failure::Malformed("an entity that is not predefined in an attribute"))?;
+            self.xml.attributes.push(value.into_owned().into_bytes());
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, text: &str) -> Result<(), Failure> {
+        match &mut self.xml.text {
+            Some(all) if self.depth > 0 => all.extend_from_slice(text.as_bytes()),
+            _ if text.trim_matches([' ', '\t', '\r', '\n', '\u{feff}']).is_empty() => {}
+            _ => return Err(Failure::Malformed("text outside the root element")),
+        }
+        Ok(())
+    }
+
+    fn reference(&mut self, reference: &BytesRef<'_>) -> Result<(), Failure> {
+        let raw = format!("&{};", &**reference);
+        let text = unescape(&raw).map_err(|_| Failure::Malformed("an entity that is not predefined"))?;
+        if self.depth == 0 {
+            return Err(Failure::Malformed("text outside the root element"));
+        }
+        self.text(&text)
+    }
+}
+
+fn check_encoding(declaration: &BytesDecl<'_>) -> Result<(), Failure> {
+    match declaration.encoding() {
+        None => Ok(()),
+        Some(Ok(encoding)) if ENCODINGS.iter().any(|known| encoding.eq_ignore_ascii_case(known)) => Ok(()),
+        Some(_) => Err(Failure::Malformed("an encoding that is not UTF-8 or a superset of ASCII in it")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::BodyErrorKind;
+    use proptest::prelude::*;
+
+    fn read(body: &str) -> (String, Vec<String>) {
+        let xml = parse(body.as_bytes(), &Limits::default());
+        assert_eq!(xml.error, None, "{body}");
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        (text(&xml.text.unwrap()), xml.attributes.iter().map(|value| text(value)).collect())
+    }
+
+    #[test]
+    fn text_and_attributes() {
+        let (text, attributes) =
+            read("<?xml version=\"1.0\" encoding='UTF-8'?>\n<a x=\"1\" y='&lt;2'>b<c z=''>d</c><e/> f</a>\n");
+        assert_eq!(
+            (text.as_str(), attributes),
+            ("bd f", vec!["1".to_owned(), "<2".to_owned(), String::new()])
+        );
+    }
+
+    #[test]
+    fn references_and_cdata_are_text() {
+        assert_eq!(read("<a>&lt;&#x41;&#66;&amp;<![CDATA[<x>&y;]]></a>").0, "<AB&<x>&y;");
+        assert_eq!(read("<!-- c --><?pi x?><!DOCTYPE a><a>x<!-- no --><?no no?></a>").0, "x");
+    }
+
+    #[test]
+    fn namespace_declarations_are_no_attributes() {
+        assert_eq!(read("<n:a xmlns='u' xmlns:n='v' n:b='c'/>").1, ["c"]);
+    }
+
+    #[test]
+    fn what_is_not_well_formed_is_an_error() {
+        for wrong in [
+            "",
+            "x",
+            "<a>",
+            "<a></b>",
+            "</a>",
+            "<a/><b/>",
+            "<a/>x",
+            "x<a/>",
+            "<a b='1' b='2'/>",
+            "<a b=1/>",
+            "<a b='<'/>",
+            "<a>&</a>",
+            "<a>&x;</a>",
+            "<a b='&x;'/>",
+            "<a>&#0;</a>",
+            "<a><!-- -- --></a>",
+            "<a",
+            "<a b='",
+            "<![CDATA[x]]>",
+            "&lt;<a/>",
+            "<a/><!DOCTYPE a>",
+            "<a><?xml version='1.0'?></a>",
+            "<!DOCTYPE a [<!ENTITY x 'y'>]><a>&x;</a>",
+            "<?xml version='1.0' encoding='UTF-7'?><a/>",
+            "<?xml version='1.0' encoding='UTF-16'?><a/>",
+        ] {
+            assert!(parse(wrong.as_bytes(), &Limits::default()).error.is_some(), "{wrong}");
+        }
+        assert!(parse(b"<a>\xff</a>", &Limits::default()).error.is_some());
+        assert!(parse(b"\xff\xfe<\0a\0/\0>\0", &Limits::default()).error.is_some());
+    }
+
+    #[test]
+    fn an_error_keeps_what_came_before() {
+        let xml = parse(b"<a x='1'>b<c>", &Limits::default());
+        assert_eq!((xml.text.as_deref(), xml.attributes.len()), (Some(&b"b"[..]), 1));
+        assert_eq!(xml.error.map(|error| (error.kind, error.offset)), Some((BodyErrorKind::Malformed, 13)));
+    }
+
+    #[test]
+    fn limits_hold() {
+        let limits = Limits { max_arguments: 2, max_xml_depth: 2, ..Limits::default() };
+        let kind = |body: &str| parse(body.as_bytes(), &limits).error.map(|error| error.kind);
+        assert_eq!((kind("<a><b/></a>"), kind("<a><b><c/></b></a>")), (None, Some(BodyErrorKind::Limit)));
+        assert_eq!(kind("<a x='' y='' z=''/>"), Some(BodyErrorKind::Limit));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(body in prop::collection::vec(any::<u8>(), 0..64), text in r#"[<>/!?a&;='" \[\]#-]{0,32}"#) {
+            for body in [&body[..], text.as_bytes()] {
+                let xml = parse(body, &Limits::default());
+                prop_assert!(xml.error.is_none_or(|error| error.offset <= body.len()));
+                prop_assert!(xml.text.is_none_or(|text| text.len() <= body.len()));
+            }
+        }
+    }
+}

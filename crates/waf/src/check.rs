@@ -1,0 +1,63 @@
+//! What a rule link asks of a value: an operator, compiled as far as its argument allows.
+
+use crate::files::Files;
+use crate::operator::{DataFiles, Operator, RuntimeOperator};
+use crate::program::Names;
+use crate::seclang::OperatorText;
+use crate::template::{self, Template};
+
+/// An operator and its argument.
+#[derive(Debug)]
+pub(crate) enum Check {
+    /// Matches whatever the value: `SecAction`, `@unconditionalMatch`.
+    Always,
+    /// An operator with a fixed argument.
+    Compiled(Operator),
+    /// An operator whose argument is expanded for each evaluation.
+    Expanded(RuntimeOperator, Template),
+}
+
+impl Check {
+    /// Compiles `operator`, which the rule file `from` names files for.
+    pub(crate) fn compile(
+        operator: &OperatorText,
+        names: &mut Names,
+        files: &dyn Files,
+        from: &str,
+    ) -> Result<Self, String> {
+        let name = operator.name.to_ascii_lowercase();
+        if name == "unconditionalmatch" {
+            return Ok(Self::Always);
+        }
+        if template::has_macro(&operator.argument) {
+            let argument = Template::parse(&operator.argument, names)?;
+            return match RuntimeOperator::from_name(&name) {
+                Some(kind) => Ok(Self::Expanded(kind, argument)),
+                None => Err(format!("the argument of @{} cannot hold macros", operator.name)),
+            };
+        }
+        Operator::compile(&name, &operator.argument, &DataOf { files, from })
+            .map(Self::Compiled)
+            .map_err(|error| error.to_string())
+    }
+
+    /// The argument, where it holds macros.
+    pub(crate) fn template(&self) -> Option<&Template> {
+        match self {
+            Self::Expanded(_, template) => Some(template),
+            Self::Always | Self::Compiled(_) => None,
+        }
+    }
+}
+
+/// The files that one rule file's operators name.
+struct DataOf<'a> {
+    files: &'a dyn Files,
+    from: &'a str,
+}
+
+impl DataFiles for DataOf<'_> {
+    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+        self.files.read(path, self.from)
+    }
+}

@@ -1,0 +1,299 @@
+//! From gathered rules to the program: slots, chains of transformations, jumps.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use super::Gathered;
+use super::actions::{ControlText, Disruptive, RuleFilter, Text};
+use super::draft::{LinkDraft, RuleDraft};
+use super::targets;
+use crate::bits::RuleBits;
+use crate::check::Check;
+use crate::files::Files;
+use crate::limits;
+use crate::program::{
+    Chains, Change, ChangeKind, Control, Exception, Link, MemberName, Names, Outcome, Rule,
+};
+use crate::ruleset::{RuleInfo, Ruleset};
+use crate::seclang::{Mistake, Place};
+use crate::template::{self, Template};
+use crate::variable::{Variable, Variables};
+
+/// Status of `deny` and `drop` that say nothing else.
+const DENY_STATUS: u16 = 403;
+/// Status of `redirect` that says nothing else.
+const REDIRECT_STATUS: u16 = 302;
+
+/// Builds the rule set; what is wrong goes to `mistakes`, and then the result is not to be used.
+pub(super) fn build(gathered: Gathered, files: &dyn Files, mistakes: &mut Vec<Mistake>) -> Ruleset {
+    check_ids(&gathered, mistakes);
+    let mut builder = Builder {
+        gathered: &gathered,
+        files,
+        names: Names::default(),
+        chains: Chains::default(),
+        tags: HashMap::new(),
+        variables: Variables::default(),
+    };
+    let mut rules = Vec::with_capacity(gathered.rules.len());
+    for (index, draft) in gathered.rules.iter().enumerate() {
+        if mistakes.len() >= limits::ERRORS {
+            break;
+        }
+        match builder.rule(index, draft) {
+            Ok(rule) => rules.push(rule),
+            Err(mistake) => mistakes.push(mistake),
+        }
+    }
+    let Builder { names, chains, variables, .. } = builder;
+    let phases = [1, 2, 3, 4, 5].map(|phase| {
+        let of_phase = gathered.rules.iter().enumerate().filter(|(_, rule)| rule.phase == phase);
+        of_phase.map(|(index, _)| index as u32).collect()
+    });
+    let Gathered { settings, signatures, .. } = gathered;
+    Ruleset::new(rules, phases, names, chains, variables, settings, signatures)
+}
+
+fn check_ids(gathered: &Gathered, mistakes: &mut Vec<Mistake>) {
+    let mut seen: HashMap<u32, &Place> = HashMap::new();
+    for rule in &gathered.rules {
+        match seen.entry(rule.id) {
+            Entry::Vacant(entry) => {
+                entry.insert(&rule.head().place);
+            }
+            Entry::Occupied(entry) => {
+                let Place { file, line, .. } = entry.get();
+                mistakes.push(rule.head().mistake(&format!("id {} is taken by {file}:{line}", rule.id)));
+            }
+        }
+    }
+}
+
+struct Builder<'a> {
+    gathered: &'a Gathered,
+    files: &'a dyn Files,
+    names: Names,
+    chains: Chains,
+    tags: HashMap<String, Arc<str>>,
+    variables: Variables,
+}
+
+impl Builder<'_> {
+    fn rule(&mut self, index: usize, draft: &RuleDraft) -> Result<Rule, Mistake> {
+        let head = draft.head();
+        let actions = &head.actions;
+        let links = draft.links.iter().map(|link| self.link(draft, link)).collect::<Result<_, _>>()?;
+        let inherited_log = draft.defaults.as_ref().is_none_or(|defaults| defaults.log);
+        Ok(Rule {
+            info: RuleInfo {
+                id: draft.id,
+                phase: draft.phase,
+                tags: draft
+                    .tags()
+                    .cloned()
+                    .collect::<Vec<_>>()
+                    .into_iter()
+                    .map(|tag| self.tag(tag))
+                    .collect(),
+                message: draft.message().to_owned(),
+                file: Arc::clone(&head.place.file),
+                line: head.place.line,
+            },
+            revision: actions.revision.clone().unwrap_or_default(),
+            severity: draft.links.iter().find_map(|link| link.actions.severity),
+            links,
+            outcome: self.outcome(draft)?,
+            log: draft.links.iter().rev().find_map(|link| link.actions.log).unwrap_or(inherited_log),
+            skip: actions.skip,
+            jump: match &actions.skip_after {
+                Some(marker) => Some(self.jump(index, draft.phase, marker)?),
+                None => None,
+            },
+        })
+    }
+
+    fn tag(&mut self, tag: String) -> Arc<str> {
+        Arc::clone(self.tags.entry(tag).or_insert_with_key(|tag| Arc::from(tag.as_str())))
+    }
+
+    fn link(&mut self, rule: &RuleDraft, link: &LinkDraft) -> Result<Link, Mistake> {
+        let actions = &link.actions;
+        let (action, targets, check, negated) = match &link.looks {
+            None => (true, Vec::new(), Check::Always, false),
+            Some((texts, operator)) => {
+                let targets =
+                    targets::compile(texts, &mut self.names).map_err(|(index, message)| Mistake {
+                        place: texts[index].place.clone(),
+                        text: texts[index].variable.clone(),
+                        message,
+                    })?;
+                let from = &operator.place.file;
+                let check =
+                    Check::compile(operator, &mut self.names, self.files, from).map_err(|message| {
+                        Mistake { place: operator.place.clone(), text: String::new(), message }
+                    })?;
+                (false, targets, check, operator.negated)
+            }
+        };
+        for target in &targets {
+            self.variables.insert(target.variable);
+        }
+        if let Some(template) = check.template() {
+            self.note(template);
+        }
+        let mut transformations = match &rule.defaults {
+            Some(defaults) if !actions.forget_transformations => defaults.transformations.clone(),
+            _ => Vec::new(),
+        };
+        transformations.extend(&actions.transformations);
+        let changes = actions.set_variables.iter().map(|text| self.change(text)).collect::<Result<_, _>>()?;
+        let controls = actions.controls.iter().map(|(control, place)| {
+            self.control(control).map_err(|message| Mistake {
+                place: place.clone(),
+                text: String::new(),
+                message,
+            })
+        });
+        let controls = controls.collect::<Result<_, _>>()?;
+        Ok(Link {
+            action,
+            targets: targets.into(),
+            check,
+            negated,
+            chain: self.chains.intern(&transformations),
+            multi_match: actions.multi_match,
+            capture: actions.capture,
+            changes,
+            controls,
+            message: self.optional_template(actions.message.as_ref())?,
+            log_data: self.optional_template(actions.log_data.as_ref())?,
+        })
+    }
+
+    fn note(&mut self, template: &Template) {
+        template.variables().for_each(|variable| self.variables.insert(variable));
+    }
+
+    fn template(&mut self, text: &str) -> Result<Template, String> {
+        let template = Template::parse(text, &mut self.names)?;
+        self.note(&template);
+        Ok(template)
+    }
+
+    fn optional_template(&mut self, text: Option<&Text>) -> Result<Option<Template>, Mistake> {
+        let Some(text) = text else { return Ok(None) };
+        self.template(&text.text).map(Some).map_err(|message| text.mistake(message))
+    }
+
+    fn outcome(&mut self, rule: &RuleDraft) -> Result<Outcome, Mistake> {
+        let actions = &rule.head().actions;
+        let inherited =
+            rule.defaults.as_ref().map_or(Disruptive::Pass, |defaults| defaults.disruptive.clone());
+        let status = actions.status.or(rule.defaults.as_ref().and_then(|defaults| defaults.status));
+        let disruptive = match actions.disruptive.clone() {
+            None | Some(Disruptive::Block) => inherited,
+            Some(own) => own,
+        };
+        let refuse = |drop| Outcome::Refuse { status: status.unwrap_or(DENY_STATUS), drop, redirect: None };
+        Ok(match disruptive {
+            Disruptive::Pass | Disruptive::Block => Outcome::Pass,
+            Disruptive::Deny => refuse(false),
+            Disruptive::Drop => refuse(true),
+            Disruptive::Redirect(target) => Outcome::Refuse {
+                status: status.filter(|status| (300..400).contains(status)).unwrap_or(REDIRECT_STATUS),
+                drop: false,
+                redirect: self.optional_template(Some(&target))?,
+            },
+            Disruptive::Allow(allow) => Outcome::Allow(allow),
+        })
+    }
+
+    /// Where a phase goes on behind `marker`, a marker or the id of a rule below rule `index`.
+    fn jump(&self, index: usize, phase: u8, marker: &Text) -> Result<u32, Mistake> {
+        let Gathered { rules, markers, .. } = self.gathered;
+        let marked = markers.iter().find(|other| other.rule > index && other.name == marker.text);
+        let by_id = || {
+            let id = marker.text.parse::<u32>().ok()?;
+            let behind = rules[index + 1..].iter().position(|rule| rule.id == id)?;
+            Some(index + 1 + behind + 1)
+        };
+        let target = marked
+            .map(|marker| marker.rule)
+            .or_else(by_id)
+            .ok_or_else(|| marker.mistake("no SecMarker of this name follows".to_owned()))?;
+        Ok(rules[..target].iter().filter(|rule| rule.phase == phase).count() as u32)
+    }
+
+    fn change(&mut self, text: &Text) -> Result<Change, Mistake> {
+        self.change_of(&text.text).map_err(|message| text.mistake(message))
+    }
+
+    /// Reads `tx.name=value`, `tx.name=+1`, `tx.name=-1`, `!tx.name` or `tx.name`, which sets 1.
+    fn change_of(&mut self, text: &str) -> Result<Change, String> {
+        let (delete, text) = match text.trim().strip_prefix('!') {
+            Some(rest) => (true, rest),
+            None => (false, text.trim()),
+        };
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name.trim(), value),
+            None => (text, "1"),
+        };
+        let (collection, member) = name.split_once(['.', ':']).ok_or("expected collection.name")?;
+        let collection = Variable::parse(collection)?;
+        if !collection.is_settable() {
+            return Err(format!("{} cannot be set", collection.name()));
+        }
+        if member.is_empty() {
+            return Err("expected a name behind the point".to_owned());
+        }
+        let name = if collection == Variable::Tx && !template::has_macro(member) {
+            MemberName::Slot(self.names.intern(member.as_bytes()))
+        } else {
+            MemberName::Dynamic(self.template(member)?)
+        };
+        let kind = if delete {
+            ChangeKind::Delete
+        } else if let Some(amount) = value.strip_prefix('+') {
+            ChangeKind::Add(self.template(amount)?)
+        } else if let Some(amount) = value.strip_prefix('-') {
+            ChangeKind::Subtract(self.template(amount)?)
+        } else {
+            ChangeKind::Set(self.template(value)?)
+        };
+        Ok(Change { collection, name, kind })
+    }
+
+    fn control(&mut self, control: &ControlText) -> Result<Control, String> {
+        Ok(match control {
+            ControlText::RemoveRules(filter) => Control::RemoveRules(self.bits(filter)),
+            ControlText::RemoveTarget(filter, target) => {
+                let (variable, select) = targets::exception_target(target)?;
+                Control::RemoveTarget(Exception { rules: self.bits(filter), variable, select })
+            }
+            ControlText::Engine(mode) => Control::Engine(*mode),
+            ControlText::BodyProcessor(processor) => Control::BodyProcessor(*processor),
+            ControlText::RequestBodyAccess(on) => Control::RequestBodyAccess(*on),
+            ControlText::ResponseBodyAccess(on) => Control::ResponseBodyAccess(*on),
+            ControlText::SetSession(text) => Control::SetSession(self.template(text)?),
+            ControlText::SetUser(text) => Control::SetUser(self.template(text)?),
+        })
+    }
+
+    fn bits(&self, filter: &RuleFilter) -> RuleBits {
+        let rules = &self.gathered.rules;
+        let mut bits = RuleBits::empty(rules.len());
+        rules
+            .iter()
+            .enumerate()
+            .filter(|(_, rule)| filter.covers(rule))
+            .for_each(|(index, _)| bits.insert(index));
+        bits
+    }
+}
+
+impl Text {
+    fn mistake(&self, message: String) -> Mistake {
+        Mistake { place: self.place.clone(), text: self.text.clone(), message }
+    }
+}

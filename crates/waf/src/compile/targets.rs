@@ -1,0 +1,77 @@
+//! From targets as written to targets as run.
+
+use regex::bytes::{Regex, RegexBuilder};
+
+use crate::program::{Names, Select, Target};
+use crate::seclang::{Selector, TargetText};
+use crate::variable::Variable;
+
+/// Bytes that a compiled selector pattern may take.
+const PATTERN_BYTES: usize = 1 << 20;
+
+/// The XML paths that are understood: all text, all attribute values.
+const XML_PATHS: [&str; 2] = ["/*", "//@*"];
+
+/// Compiles a link's targets; those with `!` are taken away from the others.
+pub(super) fn compile(texts: &[TargetText], names: &mut Names) -> Result<Vec<Target>, (usize, String)> {
+    let mut targets: Vec<Target> = Vec::new();
+    for (index, text) in texts.iter().enumerate().filter(|(_, text)| !text.except) {
+        let (variable, select) = resolve(text).map_err(|why| (index, why))?;
+        let select = match select {
+            Select::Key(name) if variable == Variable::Tx => Select::Slot(names.intern(&name)),
+            other => other,
+        };
+        targets.push(Target { variable, select, count: text.count, except: Vec::new() });
+    }
+    for (index, text) in texts.iter().enumerate().filter(|(_, text)| text.except) {
+        let (variable, select) = resolve(text).map_err(|why| (index, why))?;
+        except(&mut targets, variable, &select);
+    }
+    Ok(targets)
+}
+
+/// Takes `select` of `variable` away from `targets`.
+fn except(targets: &mut Vec<Target>, variable: Variable, select: &Select) {
+    if matches!(select, Select::All) {
+        targets.retain(|target| target.variable != variable);
+        return;
+    }
+    for target in targets.iter_mut().filter(|target| target.variable == variable) {
+        target.except.push(select.clone());
+    }
+}
+
+/// Reads what an exclusion names: a variable, and by key or pattern its members.
+pub(crate) fn exception_target(text: &str) -> Result<(Variable, Select), String> {
+    let argument = crate::seclang::Argument::standalone(text.trim_start_matches('!'));
+    let targets = crate::seclang::parse_targets(&argument).map_err(|mistake| mistake.message)?;
+    match &targets[..] {
+        [target] if !target.except && !target.count => resolve(target),
+        _ => Err("expected one target, without `!`, `&` or `|`".to_owned()),
+    }
+}
+
+fn resolve(text: &TargetText) -> Result<(Variable, Select), String> {
+    let variable = Variable::parse(&text.variable)?;
+    let select = match &text.selector {
+        None => Select::All,
+        Some(_) if !variable.is_collection() => return Err(format!("{} has no members", variable.name())),
+        Some(Selector::Name(path)) if variable == Variable::Xml && !XML_PATHS.contains(&path.as_str()) => {
+            return Err(format!("XML is looked at with {} only", XML_PATHS.join(" and ")));
+        }
+        Some(Selector::Name(name)) => Select::Key(name.as_bytes().to_ascii_lowercase().into()),
+        Some(Selector::Pattern(pattern)) => Select::Pattern(selector_pattern(pattern)?),
+    };
+    Ok((variable, select))
+}
+
+/// Names of members are matched without regard to case, as ModSecurity does.
+fn selector_pattern(pattern: &str) -> Result<Regex, String> {
+    RegexBuilder::new(pattern)
+        .unicode(false)
+        .case_insensitive(true)
+        .dot_matches_new_line(true)
+        .size_limit(PATTERN_BYTES)
+        .build()
+        .map_err(|error| format!("the selector's pattern is not usable: {error}"))
+}

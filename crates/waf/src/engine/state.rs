@@ -1,0 +1,216 @@
+//! What changes while rules run: variables, matches, what rules switched on or off.
+
+use std::time::Instant;
+
+use super::Failure;
+use super::bag::{Bag, Value};
+use super::forms::Forms;
+use crate::bits::RuleBits;
+use crate::operator::{Captures, MAX_CAPTURES};
+use crate::overlay::{Mode, Overlay};
+use crate::program::{Allow, BodyProcessor, EngineMode, Exception, Rule};
+use crate::record::{Cause, Internal, Record, Refusal};
+use crate::ruleset::{Ruleset, Severity};
+use crate::variable::Variable;
+
+/// Status of a refusal that no rule decided.
+const INTERNAL_STATUS: u16 = 500;
+
+#[derive(Debug)]
+pub(super) struct State<'p> {
+    pub(super) ruleset: &'p Ruleset,
+    pub(super) overlay: &'p Overlay,
+    pub(super) started: Instant,
+    pub(super) now_unix_us: u64,
+    /// TX variables that have a slot.
+    slots: Vec<Option<Value>>,
+    /// TX variables that have none, and the other collections.
+    bags: Vec<(Variable, Bag)>,
+    pub(super) forms: Forms,
+    pub(super) captures: Captures,
+    /// What the current chain matched.
+    pub(super) matched: Vec<MatchedVariable>,
+    pub(super) last_match: Option<MatchedVariable>,
+    /// Index of the current rule.
+    pub(super) rule: usize,
+    /// Rules that rules removed.
+    removed: Option<RuleBits>,
+    /// Targets that the tenant or rules removed.
+    pub(super) exceptions: Vec<&'p Exception>,
+    pub(super) engine: EngineMode,
+    pub(super) processor: Option<BodyProcessor>,
+    pub(super) request_body_access: bool,
+    pub(super) response_body_access: bool,
+    pub(super) session: Vec<u8>,
+    pub(super) user: Vec<u8>,
+    pub(super) allowed: Option<Allow>,
+    pub(super) highest_severity: Option<Severity>,
+    pub(super) evaluations: u64,
+    pub(super) record: Record,
+}
+
+/// A value that matched.
+#[derive(Debug, Clone, Default)]
+pub(super) struct MatchedVariable {
+    /// Its full name, such as `ARGS:q`.
+    pub(super) name: Vec<u8>,
+    /// The value after transformations.
+    pub(super) value: Vec<u8>,
+}
+
+impl<'p> State<'p> {
+    pub(super) fn new(ruleset: &'p Ruleset, overlay: &'p Overlay, now_unix_us: u64) -> Self {
+        let mut slots = vec![None; ruleset.names.len()];
+        for (slot, value) in &overlay.seeds {
+            slots[*slot as usize] = Some(Value::Number(*value));
+        }
+        Self {
+            ruleset,
+            overlay,
+            started: Instant::now(),
+            now_unix_us,
+            slots,
+            bags: Vec::new(),
+            forms: Forms::default(),
+            captures: Captures::new(),
+            matched: Vec::new(),
+            last_match: None,
+            rule: 0,
+            removed: None,
+            exceptions: overlay.exceptions.iter().collect(),
+            engine: initial_engine(ruleset, overlay),
+            processor: None,
+            request_body_access: ruleset.settings.request_body_access,
+            response_body_access: ruleset.settings.response_body_access,
+            session: Vec::new(),
+            user: Vec::new(),
+            allowed: None,
+            highest_severity: None,
+            evaluations: 0,
+            record: Record::default(),
+        }
+    }
+
+    /// The rule that runs, or ran last.
+    pub(super) fn current_rule(&self) -> Option<&'p Rule> {
+        self.ruleset.rules.get(self.rule)
+    }
+
+    pub(super) fn is_removed(&self, rule: usize) -> bool {
+        self.overlay.removed.contains(rule)
+            || self.removed.as_ref().is_some_and(|removed| removed.contains(rule))
+    }
+
+    pub(super) fn remove(&mut self, rules: &RuleBits) {
+        match &mut self.removed {
+            Some(removed) => removed.extend(rules),
+            None => self.removed = Some(rules.clone()),
+        }
+    }
+
+    /// `ctl:ruleEngine`. `On` gives back what the tenant chose: a rule cannot make detection block.
+    pub(super) fn set_engine(&mut self, mode: EngineMode) {
+        self.engine = match mode {
+            EngineMode::On => initial_engine(self.ruleset, self.overlay),
+            mode => mode,
+        };
+    }
+
+    pub(super) fn slot(&self, slot: u32) -> Option<&Value> {
+        self.slots[slot as usize].as_ref()
+    }
+
+    /// Sets or deletes a TX variable, unless the tenant's level or thresholds pin it.
+    pub(super) fn set_slot(&mut self, slot: u32, value: Option<Value>) {
+        if !self.overlay.seeds.iter().any(|(pinned, _)| *pinned == slot) {
+            self.slots[slot as usize] = value;
+        }
+    }
+
+    /// TX variables with a slot that are set.
+    pub(super) fn slots(&self) -> impl Iterator<Item = (&'p [u8], &Value)> {
+        let names = &self.ruleset.names;
+        self.slots
+            .iter()
+            .enumerate()
+            .filter_map(|(slot, value)| Some((names.name(slot as u32), value.as_ref()?)))
+    }
+
+    /// The variables of `collection` that have no slot.
+    pub(super) fn bag(&self, collection: Variable) -> Option<&Bag> {
+        self.bags.iter().find(|(variable, _)| *variable == collection).map(|(_, bag)| bag)
+    }
+
+    /// A member of TX or a named collection; `name` in lower case.
+    pub(super) fn member(&self, collection: Variable, name: &[u8]) -> Option<&Value> {
+        match self.ruleset.names.find(name).filter(|_| collection == Variable::Tx) {
+            Some(slot) => self.slot(slot),
+            None => self.bag(collection)?.get(name),
+        }
+    }
+
+    /// Sets or deletes a member of TX or a named collection; `name` in lower case.
+    pub(super) fn set_member(
+        &mut self,
+        collection: Variable,
+        name: &[u8],
+        value: Option<Value>,
+    ) -> Result<(), Failure> {
+        if let Some(slot) = self.ruleset.names.find(name).filter(|_| collection == Variable::Tx) {
+            self.set_slot(slot, value);
+            return Ok(());
+        }
+        let index = self.bags.iter().position(|(variable, _)| *variable == collection).unwrap_or_else(|| {
+            self.bags.push((collection, Bag::default()));
+            self.bags.len() - 1
+        });
+        self.bags[index].1.set(name, value)
+    }
+
+    /// Puts what an operator captured in `input` into `TX:0` to `TX:9`; those that captured nothing are unset.
+    pub(super) fn store_captures(&mut self, input: &[u8]) {
+        for number in 0..MAX_CAPTURES {
+            let capture = self.captures.get(number, input).map(|capture| Value::text(capture.to_vec()));
+            self.slots[number] = capture;
+        }
+    }
+
+    /// Refuses, or in detection mode notes that it would.
+    pub(super) fn refuse(&mut self, refusal: Refusal) {
+        match self.engine {
+            EngineMode::On => self.record.refused = self.record.refused.take().or(Some(refusal)),
+            EngineMode::DetectionOnly => {
+                self.record.would_refuse = self.record.would_refuse.take().or(Some(refusal));
+            }
+            EngineMode::Off => {}
+        }
+    }
+
+    /// Refuses because judging failed.
+    pub(super) fn fail(&mut self, phase: u8, failure: &Failure) {
+        let internal = match failure {
+            Failure::Limit(_) => Internal::Limit,
+            Failure::Operator(_) => Internal::Operator,
+            Failure::Panic => Internal::Panic,
+        };
+        self.record.internal_errors.push(match self.current_rule() {
+            Some(rule) => format!("{failure} (phase {phase}, rule {})", rule.info.id),
+            None => format!("{failure} (phase {phase})"),
+        });
+        self.refuse(Refusal {
+            cause: Cause::Internal(internal),
+            status: INTERNAL_STATUS,
+            phase,
+            drop: false,
+            redirect: None,
+        });
+    }
+}
+
+fn initial_engine(ruleset: &Ruleset, overlay: &Overlay) -> EngineMode {
+    match (ruleset.settings.engine, overlay.mode()) {
+        (EngineMode::Off, _) => EngineMode::Off,
+        (EngineMode::On, Mode::Block) => EngineMode::On,
+        _ => EngineMode::DetectionOnly,
+    }
+}

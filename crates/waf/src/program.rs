@@ -1,0 +1,278 @@
+//! What rules compile to: the program that transactions run.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use regex::bytes::Regex;
+
+use crate::bits::RuleBits;
+use crate::check::Check;
+use crate::ruleset::{RuleInfo, Severity};
+use crate::template::Template;
+use crate::transform::Transformation;
+use crate::variable::Variable;
+
+/// A rule: a chain of one link or more, and what comes of its full match.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) info: RuleInfo,
+    pub(crate) revision: String,
+    pub(crate) severity: Option<Severity>,
+    pub(crate) links: Box<[Link]>,
+    pub(crate) outcome: Outcome,
+    /// Whether its match is written to the record.
+    pub(crate) log: bool,
+    /// Where the phase goes on after a match: how many of its rules are skipped.
+    pub(crate) skip: u32,
+    /// Where the phase goes on after a match: index into the phase's program.
+    pub(crate) jump: Option<u32>,
+}
+
+/// What a full match does to the transaction.
+#[derive(Debug, Clone)]
+pub(crate) enum Outcome {
+    Pass,
+    Refuse { status: u16, drop: bool, redirect: Option<Template> },
+    Allow(Allow),
+}
+
+/// How far `allow` reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Allow {
+    /// `allow`: no more rules but those of phase 5.
+    Transaction,
+    /// `allow:phase`: no more rules of this phase.
+    Phase,
+    /// `allow:request`: no more rules before the response.
+    Request,
+}
+
+/// One link of a chain: looks at values, and acts on each that matches.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// A `SecAction`: matches once, looking at nothing.
+    pub(crate) action: bool,
+    pub(crate) targets: Box<[Target]>,
+    pub(crate) check: Check,
+    /// Matches where the check does not.
+    pub(crate) negated: bool,
+    /// The transformations, as a node of [`Chains`].
+    pub(crate) chain: ChainId,
+    /// Every form on the way is checked, not only the last.
+    pub(crate) multi_match: bool,
+    pub(crate) capture: bool,
+    /// On each match, at once.
+    pub(crate) changes: Box<[Change]>,
+    /// On the full match of the chain.
+    pub(crate) controls: Box<[Control]>,
+    pub(crate) message: Option<Template>,
+    pub(crate) log_data: Option<Template>,
+}
+
+/// A variable, or members of one, or their number.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) variable: Variable,
+    pub(crate) select: Select,
+    pub(crate) count: bool,
+    /// Members that do not count: `!ARGS:x`, `SecRuleUpdateTargetById`.
+    pub(crate) except: Vec<Select>,
+}
+
+/// Which members of a collection.
+#[derive(Debug, Clone)]
+pub(crate) enum Select {
+    All,
+    /// By name, in lower case.
+    Key(Arc<[u8]>),
+    /// Those whose name the pattern finds.
+    Pattern(Regex),
+    /// A TX variable whose name is in [`Names`].
+    Slot(u32),
+}
+
+impl Select {
+    /// Whether a member of this name is meant.
+    pub(crate) fn covers(&self, key: &[u8]) -> bool {
+        match self {
+            Self::All => true,
+            Self::Key(name) => name.eq_ignore_ascii_case(key),
+            Self::Pattern(pattern) => pattern.is_match(key),
+            Self::Slot(_) => false,
+        }
+    }
+}
+
+/// A target taken away from rules.
+#[derive(Debug, Clone)]
+pub(crate) struct Exception {
+    pub(crate) rules: RuleBits,
+    pub(crate) variable: Variable,
+    pub(crate) select: Select,
+}
+
+/// `setvar`.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) collection: Variable,
+    pub(crate) name: MemberName,
+    pub(crate) kind: ChangeKind,
+}
+
+/// The name of a variable to set.
+#[derive(Debug)]
+pub(crate) enum MemberName {
+    /// A TX variable, by slot.
+    Slot(u32),
+    /// A name with macros, or one of another collection.
+    Dynamic(Template),
+}
+
+/// How a variable changes.
+#[derive(Debug)]
+pub(crate) enum ChangeKind {
+    Set(Template),
+    Add(Template),
+    Subtract(Template),
+    Delete,
+}
+
+/// Actions on the transaction itself: `ctl` and its kin.
+#[derive(Debug)]
+pub(crate) enum Control {
+    RemoveRules(RuleBits),
+    RemoveTarget(Exception),
+    Engine(EngineMode),
+    BodyProcessor(BodyProcessor),
+    RequestBodyAccess(bool),
+    ResponseBodyAccess(bool),
+    SetSession(Template),
+    SetUser(Template),
+}
+
+/// `SecRuleEngine` and `ctl:ruleEngine`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EngineMode {
+    On,
+    DetectionOnly,
+    Off,
+}
+
+/// How a request body is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyProcessor {
+    Urlencoded,
+    Multipart,
+    Json,
+    Xml,
+}
+
+impl BodyProcessor {
+    const ALL: [Self; 4] = [Self::Urlencoded, Self::Multipart, Self::Json, Self::Xml];
+
+    /// The name in `REQBODY_PROCESSOR`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Urlencoded => "URLENCODED",
+            Self::Multipart => "MULTIPART",
+            Self::Json => "JSON",
+            Self::Xml => "XML",
+        }
+    }
+
+    /// Reads a name in any case.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|processor| processor.name().eq_ignore_ascii_case(name))
+    }
+}
+
+/// A chain of transformations: a node of [`Chains`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ChainId(pub(crate) u32);
+
+impl ChainId {
+    /// The chain without transformations.
+    pub(crate) const RAW: Self = Self(0);
+}
+
+/// All distinct chains of a rule set as a tree: each node is its parent's form, transformed once more.
+#[derive(Debug)]
+pub(crate) struct Chains {
+    nodes: Vec<(ChainId, Transformation)>,
+    children: HashMap<(ChainId, Transformation), ChainId>,
+}
+
+impl Default for Chains {
+    fn default() -> Self {
+        Self { nodes: vec![(ChainId::RAW, Transformation::None)], children: HashMap::new() }
+    }
+}
+
+impl Chains {
+    /// The node of `transformations`, in order.
+    pub(crate) fn intern(&mut self, transformations: &[Transformation]) -> ChainId {
+        transformations.iter().fold(ChainId::RAW, |parent, transformation| {
+            let next = ChainId(self.nodes.len() as u32);
+            let node = *self.children.entry((parent, *transformation)).or_insert(next);
+            if node == next {
+                self.nodes.push((parent, *transformation));
+            }
+            node
+        })
+    }
+
+    /// The node's parent and the transformation that leads from it; `None` for the root.
+    pub(crate) fn step(&self, chain: ChainId) -> Option<(ChainId, Transformation)> {
+        if chain == ChainId::RAW { None } else { self.nodes.get(chain.0 as usize).copied() }
+    }
+
+    /// How many nodes there are.
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+}
+
+/// The TX variables whose names the rules state, each with a slot. Slots 0-9 are the captures.
+#[derive(Debug)]
+pub(crate) struct Names {
+    slots: HashMap<Box<[u8]>, u32>,
+    names: Vec<Box<[u8]>>,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        let mut names = Self { slots: HashMap::new(), names: Vec::new() };
+        for digit in b'0'..=b'9' {
+            names.intern(&[digit]);
+        }
+        names
+    }
+}
+
+impl Names {
+    /// The slot of `name`, which is made if there is none.
+    pub(crate) fn intern(&mut self, name: &[u8]) -> u32 {
+        let name: Box<[u8]> = name.to_ascii_lowercase().into();
+        let next = self.names.len() as u32;
+        let slot = *self.slots.entry(name.clone()).or_insert(next);
+        if slot == next {
+            self.names.push(name);
+        }
+        slot
+    }
+
+    /// The slot of `name`, in lower case, if there is one.
+    pub(crate) fn find(&self, name: &[u8]) -> Option<u32> {
+        self.slots.get(name).copied()
+    }
+
+    /// The name of `slot`, in lower case.
+    pub(crate) fn name(&self, slot: u32) -> &[u8] {
+        &self.names[slot as usize]
+    }
+
+    /// How many slots there are.
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+}

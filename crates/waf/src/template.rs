@@ -1,0 +1,100 @@
+//! Text with macros: `%{TX.score}`, `%{MATCHED_VAR}`, `%{REQUEST_HEADERS.User-Agent}`.
+
+use crate::program::{Names, Select, Target};
+use crate::variable::Variable;
+
+/// A text, cut at its macros.
+#[derive(Debug, Clone)]
+pub(crate) struct Template {
+    parts: Box<[Part]>,
+}
+
+/// A piece of a [`Template`].
+#[derive(Debug, Clone)]
+pub(crate) enum Part {
+    Text(Box<[u8]>),
+    /// The first value of the target.
+    Value(Target),
+}
+
+impl Template {
+    /// Reads `text`; `Err` says which macro names nothing that exists.
+    pub(crate) fn parse(text: &str, names: &mut Names) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((start, end)) = find_macro(rest) {
+            if start > 0 {
+                parts.push(Part::Text(rest[..start].as_bytes().into()));
+            }
+            parts.push(Part::Value(macro_target(&rest[start + 2..end], names)?));
+            rest = &rest[end + 1..];
+        }
+        if !rest.is_empty() {
+            parts.push(Part::Text(rest.as_bytes().into()));
+        }
+        Ok(Self { parts: parts.into() })
+    }
+
+    /// The pieces, in order.
+    pub(crate) fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// The variables that its macros read.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = Variable> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Text(_) => None,
+            Part::Value(target) => Some(target.variable),
+        })
+    }
+}
+
+/// Whether `text` holds a macro.
+pub(crate) fn has_macro(text: &str) -> bool {
+    find_macro(text).is_some()
+}
+
+/// Where the first macro of `text` begins, and the offset of its closing brace.
+fn find_macro(text: &str) -> Option<(usize, usize)> {
+    let start = text.find("%{")?;
+    let end = text[start..].find('}')? + start;
+    Some((start, end))
+}
+
+fn macro_target(text: &str, names: &mut Names) -> Result<Target, String> {
+    let (name, key) = match text.split_once(['.', ':']) {
+        Some((name, key)) => (name, Some(key)),
+        None => (text, None),
+    };
+    let variable = Variable::parse(name.trim()).map_err(|why| format!("%{{{text}}}: {why}"))?;
+    let select = match key {
+        Some(key) if variable == Variable::Tx => Select::Slot(names.intern(key.as_bytes())),
+        Some(key) if variable.is_collection() => Select::Key(key.as_bytes().to_ascii_lowercase().into()),
+        Some(_) => return Err(format!("%{{{text}}}: {} has no members", variable.name())),
+        None => Select::All,
+    };
+    Ok(Target { variable, select, count: false, except: Vec::new() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn macros_are_cut_out() {
+        let mut names = Names::default();
+        let template = Template::parse("a%{tx.Score}b%{MATCHED_VAR}", &mut names).unwrap();
+        assert_eq!(template.parts().len(), 4);
+        assert_eq!(template.variables().collect::<Vec<_>>(), [Variable::Tx, Variable::MatchedVar]);
+        assert!(names.find(b"score").is_some());
+        let open = Template::parse("100%{", &mut names).unwrap();
+        assert!(matches!(open.parts(), [Part::Text(text)] if **text == *b"100%{"));
+    }
+
+    #[test]
+    fn a_macro_of_nothing_is_an_error() {
+        let mut names = Names::default();
+        assert!(Template::parse("%{NO_SUCH}", &mut names).is_err());
+        assert!(Template::parse("%{REMOTE_ADDR.x}", &mut names).is_err());
+    }
+}
