@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::located::{At, Position};
 use crate::problem::Problem;
-use crate::value::{ByteSize, Cidr, Count, FilePath, ListenAddress, Period};
+use crate::value::{ByteSize, Cidr, Count, FilePath, HeaderName, ListenAddress, Period};
 use crate::yaml::Document;
 
 /// Process file: what one node listens on, its hard limits and its logs.
@@ -168,6 +168,10 @@ pub struct Logs {
     pub events: Log,
     /// What the process itself has to say, on standard error.
     pub process: ProcessLog,
+    /// Words beside the built-in ones (such as `password`, `token`, `session`): in the access and event log, values
+    /// of parameters, headers and cookies whose name holds one are masked.
+    #[schemars(length(max = 256))]
+    pub mask: Vec<HeaderName>,
 }
 
 /// One JSON-lines log.

@@ -22,7 +22,12 @@ fn golden(path: &Path, actual: &str) {
         fs::write(path, actual).unwrap();
     }
     let expected = fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(actual, expected, "{} is out of date; UPDATE_GOLDEN=1 writes it anew", path.display());
+    let differs = actual.lines().zip(expected.lines()).find(|(actual, expected)| actual != expected);
+    assert!(
+        actual == expected,
+        "{} is not up to date, UPDATE_GOLDEN=1 writes it anew: {differs:?}",
+        path.display()
+    );
 }
 
 fn parse<D: Document>(path: &Path) -> Result<D, Report> {

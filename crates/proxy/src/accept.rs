@@ -34,8 +34,10 @@ pub(crate) struct ConnectionInfo {
     pub(crate) local: SocketAddr,
     /// Lower-case name that the TLS client asked for.
     pub(crate) sni: Option<Box<str>>,
-    /// TLS version, for logs.
+    /// TLS version, `1.2` or `1.3`; `None`: no TLS.
     pub(crate) tls_version: Option<&'static str>,
+    /// The protocol agreed on by ALPN.
+    pub(crate) alpn: Option<&'static str>,
     /// Whether every request is answered with a redirect to `https://`.
     pub(crate) redirect: bool,
 }
@@ -72,7 +74,7 @@ pub(crate) async fn run(core: Rc<Core>, listener: Listener, socket: TcpListener)
         match accepted {
             Ok((stream, peer)) => {
                 let Some(permit) = Permit::take(&core) else {
-                    core.shared.connections_refused.fetch_add(1, Relaxed);
+                    core.counters.connections_refused.fetch_add(1, Relaxed);
                     continue;
                 };
                 let (core, protocol, proxied) = (core.clone(), listener.protocol, listener.proxy_protocol);
@@ -122,12 +124,19 @@ async fn connection(
 ) {
     let Ok(local) = stream.local_addr() else { return };
     let _ = stream.set_nodelay(true);
-    let mut info =
-        ConnectionInfo { peer, local, sni: None, tls_version: None, redirect: protocol == ListenerProtocol::Redirect };
+    let mut info = ConnectionInfo {
+        peer,
+        local,
+        sni: None,
+        tls_version: None,
+        alpn: None,
+        redirect: protocol == ListenerProtocol::Redirect,
+    };
     if proxied {
-        let header = tokio::time::timeout(core.config.header_timeout, proxy_header(&core, &stream, &mut info));
+        let header =
+            tokio::time::timeout(core.config.header_timeout, proxy_header(&core, &stream, &mut info));
         if !matches!(header.await, Ok(Ok(()))) {
-            core.shared.connections_broken.fetch_add(1, Relaxed);
+            core.counters.connections_broken.fetch_add(1, Relaxed);
             return;
         }
     }
@@ -136,18 +145,26 @@ async fn connection(
     }
     let accept = tokio_rustls::TlsAcceptor::from(Arc::clone(&core.tls)).accept(stream);
     let Ok(Ok(tls)) = tokio::time::timeout(core.config.header_timeout, accept).await else {
-        core.shared.handshakes_failed.fetch_add(1, Relaxed);
+        core.counters.handshakes_failed.fetch_add(1, Relaxed);
         return;
     };
     let session = tls.get_ref().1;
     info.sni = session.server_name().map(|name| name.to_ascii_lowercase().into());
     info.tls_version = Some(match session.protocol_version() {
-        Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
-        _ => "TLSv1.3",
+        Some(rustls::ProtocolVersion::TLSv1_2) => "1.2",
+        _ => "1.3",
     });
-    let http2 = session.alpn_protocol() == Some(b"h2");
+    info.alpn = match session.alpn_protocol() {
+        Some(b"h2") => Some("h2"),
+        Some(_) => Some("http/1.1"),
+        None => None,
+    };
     let stream = Stream::Tls(Box::new(tls.into()));
-    if http2 { h2::server::run(core, stream, info).await } else { h1::server::run(core, stream, info).await }
+    if info.alpn == Some("h2") {
+        h2::server::run(core, stream, info).await
+    } else {
+        h1::server::run(core, stream, info).await
+    }
 }
 
 /// Reads the PROXY header that a listener demands. Only trusted peers may send one; everybody else is refused.

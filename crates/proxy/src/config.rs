@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::client_addr::TrustedProxies;
 use crate::h1::parse::HeadLimits;
-use crate::record::Sink;
+use crate::record::{Masker, Sink};
 use crate::sticky::StickyKey;
 
 /// Configuration of an edge.
@@ -37,11 +37,19 @@ pub struct EdgeConfig {
     pub access_log: Sink,
     /// One line per request in which firewall rules matched.
     pub event_log: Sink,
+    /// What both logs mask.
+    pub masker: Masker,
+    /// The program's version, for `/metrics`.
+    pub version: &'static str,
 }
 
 impl EdgeConfig {
     pub(crate) fn head_limits(&self) -> HeadLimits {
-        HeadLimits { bytes: self.max_header_bytes, target_bytes: self.max_header_bytes, fields: self.max_headers }
+        HeadLimits {
+            bytes: self.max_header_bytes,
+            target_bytes: self.max_header_bytes,
+            fields: self.max_headers,
+        }
     }
 }
 

@@ -2,27 +2,22 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use veloflux_snapshot::Reader;
+use veloflux_snapshot::{CachedReader, Snapshot};
 
 use crate::config::EdgeConfig;
 use crate::drain::Drain;
+use crate::metrics::ProcessCounters;
 use crate::upstream::Connections;
 
-/// Counters that belong to no tenant; shared by all cores, written rarely.
+/// What is open at the moment, over all cores.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     /// Client connections open.
     pub(crate) connections: AtomicUsize,
-    /// Connections closed at accept because there were too many.
-    pub(crate) connections_refused: AtomicU64,
-    /// Connections whose PROXY header was missing, malformed or forbidden.
-    pub(crate) connections_broken: AtomicU64,
-    /// TLS handshakes that failed.
-    pub(crate) handshakes_failed: AtomicU64,
     /// Requests being served.
     pub(crate) requests: AtomicUsize,
 }
@@ -30,9 +25,10 @@ pub(crate) struct Shared {
 /// One serving thread's world. Not shared, not locked.
 pub(crate) struct Core {
     pub(crate) config: Arc<EdgeConfig>,
-    pub(crate) snapshots: Reader,
+    pub(crate) snapshots: RefCell<CachedReader>,
     pub(crate) tls: Arc<rustls::ServerConfig>,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) counters: Arc<ProcessCounters>,
     pub(crate) upstreams: Connections,
     pub(crate) drain: Drain,
     /// Connections open on this core.
@@ -42,10 +38,20 @@ pub(crate) struct Core {
     pub(crate) epoch: Instant,
 }
 
+/// Milliseconds since `epoch`; see [`Core::now_ms`].
+pub(crate) fn process_clock_ms(epoch: Instant, now: Instant) -> u64 {
+    now.saturating_duration_since(epoch).as_millis() as u64 + 1
+}
+
 impl Core {
+    /// The current snapshot, for one request from its head to its record.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshots.borrow_mut().current().clone()
+    }
+
     /// Milliseconds on the process clock; never 0, which means "never" in the runtime state.
     pub(crate) fn now_ms(&self, now: Instant) -> u64 {
-        now.saturating_duration_since(self.epoch).as_millis() as u64 + 1
+        process_clock_ms(self.epoch, now)
     }
 
     /// Periodic work: idle connections to backends are closed in time.

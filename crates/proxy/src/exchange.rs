@@ -112,6 +112,8 @@ pub(crate) trait Client {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
     /// Makes it visible that the response is not whole.
     fn abort(&mut self);
+    /// Takes no further request on this connection.
+    fn close_after(&mut self);
     /// Whether the response head has been queued.
     fn started(&self) -> bool;
     /// Timer of this exchange.
@@ -127,7 +129,8 @@ pub(crate) trait Backend {
     /// Pushes out what is queued.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BackendError>>;
     /// Ends the request and flushes.
-    fn poll_end(&mut self, cx: &mut Context<'_>, trailers: Option<&Fields>) -> Poll<Result<(), BackendError>>;
+    fn poll_end(&mut self, cx: &mut Context<'_>, trailers: Option<&Fields>)
+    -> Poll<Result<(), BackendError>>;
     /// Waits for the final response head (or 101).
     fn poll_head(&mut self, cx: &mut Context<'_>, head: &mut ResponseHead) -> Poll<Result<(), BackendError>>;
     /// Waits for response-body bytes.
@@ -419,7 +422,11 @@ pub(crate) async fn gather_response<C: Client, B: Backend>(
 }
 
 /// Sends bytes that are already in memory as part of the response body.
-pub(crate) async fn send_all<C: Client>(client: &mut C, mut data: &[u8], clock: &Clock) -> Result<(), ClientError> {
+pub(crate) async fn send_all<C: Client>(
+    client: &mut C,
+    mut data: &[u8],
+    clock: &Clock,
+) -> Result<(), ClientError> {
     client.deadline().set(clock.due(clock.idle));
     poll_fn(|cx| {
         while !data.is_empty() {

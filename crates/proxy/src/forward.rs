@@ -72,7 +72,6 @@ pub(crate) async fn forward<C: Client>(
 
     let mut response = ResponseHead::default();
     let mut reached = reach(core, client, what, &request, &clock, &mut response, observed).await?;
-    observed.response_from_backend(response.status);
     if upgrading || is_stream(&response) {
         clock.total = None;
     }
@@ -161,7 +160,8 @@ async fn reach<'a, C: Client>(
     let budget = Budget::of(&pool.state, &pool.retry);
     let now_s = observed.unix_us / 1_000_000;
     let cookies = request.head.fields.values(Known::Cookie);
-    let bound = pool.sticky.as_ref().and_then(|_| sticky::parse(&core.config.sticky_key, pool, cookies, now_s));
+    let bound =
+        pool.sticky.as_ref().and_then(|_| sticky::parse(&core.config.sticky_key, pool, cookies, now_s));
     let careful = !matches!(request.head.method(), b"GET" | b"HEAD");
     let mut tried = Tried::default();
     let mut retries = 0;
@@ -170,19 +170,19 @@ async fn reach<'a, C: Client>(
     loop {
         let now = Instant::now();
         let now_ms = core.now_ms(now);
-        let pick = PickRequest {
-            client_hash: observed.client_hash(),
-            sticky: bound,
-            tried: &tried,
-            now_ms,
-        };
+        let pick = PickRequest { client_hash: observed.client_hash(), sticky: bound, tried: &tried, now_ms };
         let index = balance::pick(pool, &pick, &mut core.rng.borrow_mut()).ok_or(Rejection::NoBackend)?;
         let target = &pool.backends[index];
-        observed.upstream(target, now);
+        observed.asked(target, now);
         let in_flight = InFlight::begin(&target.state);
-        let mut upload = Upload::new(what.gathered, what.complete || request.body == BodyLength::None, route.max_body_bytes);
+        let mut upload = Upload::new(
+            what.gathered,
+            what.complete || request.body == BodyLength::None,
+            route.max_body_bytes,
+        );
         let attempt = async {
-            let mut upstream = core.upstreams.get(pool, target, fresh, careful, route.timeouts.connect).await?;
+            let mut upstream =
+                core.upstreams.get(pool, target, fresh, careful, route.timeouts.connect).await?;
             upstream.start(request, pool.tls.is_some())?;
             exchange::request(client, &mut upstream, &mut upload, response, clock).await?;
             Ok(upstream)
@@ -190,6 +190,7 @@ async fn reach<'a, C: Client>(
         let failure = match attempt.await {
             Ok(upstream) => {
                 let answered = Instant::now();
+                observed.answered(answered);
                 in_flight.record_latency(answered - now, core.now_ms(answered));
                 if matches!(response.status, 502..=504) {
                     eject::on_failure(pool, index, core.now_ms(answered));
@@ -197,7 +198,9 @@ async fn reach<'a, C: Client>(
                     eject::on_success(policy, &target.state, core.now_ms(answered));
                 }
                 let cookie = (pool.sticky.is_some() && bound != Some(index))
-                    .then(|| sticky::set_cookie(&core.config.sticky_key, pool, index, now_s, observed.tls))
+                    .then(|| {
+                        sticky::set_cookie(&core.config.sticky_key, pool, index, now_s, observed.is_tls())
+                    })
                     .flatten();
                 return Ok(Reached { index, upstream, upload, cookie, in_flight });
             }
@@ -208,11 +211,16 @@ async fn reach<'a, C: Client>(
         if !stale {
             eject::on_failure(pool, index, now_ms);
         }
-        let Ok(method) = Method::from_bytes(request.head.method()) else { return Err(rejection(failure.into())) };
+        let Ok(method) = Method::from_bytes(request.head.method()) else {
+            return Err(rejection(failure.into()));
+        };
         let attempt = Attempt {
             method: &method,
             body: if upload.is_replayable() { retry::Body::Replayable } else { retry::Body::Spent },
-            sent: !matches!(failure, BackendError::Connect | BackendError::ConnectTimeout | BackendError::Tls),
+            sent: !matches!(
+                failure,
+                BackendError::Connect | BackendError::ConnectTimeout | BackendError::Tls
+            ),
             response_begun: client.started(),
             failure: kind(failure),
             // A kept connection that had been closed says nothing about the backend: it is not counted, and
@@ -229,7 +237,7 @@ async fn reach<'a, C: Client>(
         } else {
             tried.insert(index);
             retries += 1;
-            observed.retries = retries;
+            observed.retried();
         }
     }
 }
@@ -265,7 +273,6 @@ async fn upgrade<C: Client>(
     let (Some(client), Upstream::Http1(backend)) = (client.http1(), &mut reached.upstream) else {
         return Err(Rejection::BackendFailed);
     };
-    observed.upgraded();
     let mut passed = (0, 0);
     tunnel(client.tunnel_parts(), backend.tunnel_parts(), route.timeouts.idle, &mut passed).await;
     observed.bytes_in += passed.0;
@@ -327,7 +334,7 @@ fn add_forwarding(
     added.push(b"X-Forwarded-For", fields.x_forwarded_for.as_bytes());
     added.push(b"X-Forwarded-Proto", fields.x_forwarded_proto.as_bytes());
     added.push(b"X-Forwarded-Host", fields.x_forwarded_host.as_bytes());
-    added.push(b"X-Real-IP", observed.client_text().as_bytes());
+    added.push(b"X-Real-IP", what.chain.client.to_string().as_bytes());
     added.push(b"X-Request-Id", observed.request_id().as_bytes());
 }
 

@@ -130,7 +130,8 @@ impl Buffer {
     }
 
     /// Puts bytes in as if they had been read.
-    pub(crate) fn fill_from(&mut self, bytes: &[u8]) {
+    #[cfg(test)]
+    fn fill_from(&mut self, bytes: &[u8]) {
         self.make_room(bytes.len());
         self.memory[self.end..self.end + bytes.len()].copy_from_slice(bytes);
         self.end += bytes.len();

@@ -1,11 +1,36 @@
-//! Under construction.
+//! The data plane: accepts connections, and takes each request through its stages (see [`Edge`] and `serve.rs`).
 
+mod accept;
+pub mod answer;
 pub mod balance;
 pub mod client_addr;
+mod config;
+mod core;
+mod drain;
+mod edge;
 pub mod eject;
+mod exchange;
+mod firewall;
+mod forward;
+mod h1;
+mod h2;
+mod h2io;
+mod head;
+pub mod health;
+mod io;
+mod limits;
+pub mod metrics;
+mod observe;
 pub mod proxy_protocol;
 pub mod record;
 pub mod retry;
+mod route;
+mod serve;
 pub mod sticky;
 #[cfg(test)]
 mod testing;
+mod tls;
+mod upstream;
+
+pub use config::{EdgeConfig, Http2Limits, Listener, ListenerProtocol};
+pub use edge::{DrainReport, Edge, StartError};

@@ -14,7 +14,6 @@ use crate::head::RequestHead;
 /// Where a request belongs.
 #[derive(Debug)]
 pub(crate) struct Site<'s> {
-    pub(crate) tenant: &'s Arc<Tenant>,
     pub(crate) route: &'s Route,
     /// The path in normal form.
     pub(crate) path: Cow<'s, [u8]>,
@@ -52,7 +51,11 @@ pub(crate) fn host_name(authority: &[u8]) -> Option<Cow<'_, str>> {
 }
 
 /// Finds the tenant of a request's host. `sni` is the name that the TLS connection was opened for.
-pub(crate) fn tenant<'s>(snapshot: &'s Snapshot, host: &str, sni: Option<&str>) -> Result<&'s Arc<Tenant>, NoSite> {
+pub(crate) fn tenant<'s>(
+    snapshot: &'s Snapshot,
+    host: &str,
+    sni: Option<&str>,
+) -> Result<&'s Arc<Tenant>, NoSite> {
     let entry = snapshot.hosts.get(host);
     if let Some(sni) = sni
         && sni != host
@@ -76,14 +79,17 @@ pub(crate) fn route<'s>(
 ) -> Result<Site<'s>, NoSite> {
     let mut wrong_method = false;
     for route in &tenant.routes {
-        if !matches_path(&route.path, &path) || !matches_host(&route.hosts, host) || !matches_headers(route, head) {
+        if !matches_path(&route.path, &path)
+            || !matches_host(&route.hosts, host)
+            || !matches_headers(route, head)
+        {
             continue;
         }
         if !route.methods.is_empty() && !route.methods.iter().any(|m| m.as_bytes() == head.method()) {
             wrong_method = true;
             continue;
         }
-        return Ok(Site { tenant, route, path });
+        return Ok(Site { route, path });
     }
     Err(if wrong_method { NoSite::MethodNotAllowed } else { NoSite::NoRoute })
 }
@@ -113,7 +119,8 @@ fn matches_host(patterns: &[Box<str>], host: &str) -> bool {
 fn matches_headers(route: &Route, head: &RequestHead) -> bool {
     route.headers.iter().all(|(wanted, value)| {
         head.fields.iter().any(|(_, name, found)| {
-            name.eq_ignore_ascii_case(wanted.as_bytes()) && value.as_ref().is_none_or(|v| v.as_bytes() == found)
+            name.eq_ignore_ascii_case(wanted.as_bytes())
+                && value.as_ref().is_none_or(|v| v.as_bytes() == found)
         })
     })
 }

@@ -20,13 +20,14 @@ use crate::route::{self, NoSite, Site};
 
 /// Serves one request.
 pub(crate) async fn serve<C: Client>(core: &Core, info: &ConnectionInfo, head: &RequestHead, client: &mut C) {
-    let snapshot = core.snapshots.load();
-    let mut observed = Observation::begin(core, info);
+    let snapshot = core.snapshot();
+    let mut observed = Observation::begin(core, info, Some(head));
     let mut inspection = Inspection::off();
-    if let Err(rejection) = stages(core, &snapshot, info, head, client, &mut inspection, &mut observed).await {
+    if let Err(rejection) = stages(core, &snapshot, info, head, client, &mut inspection, &mut observed).await
+    {
         refuse(head, client, rejection, &mut observed).await;
     }
-    observed.finish(Some(head), inspection.finish());
+    observed.finish(inspection.finish());
 }
 
 async fn stages<'s, C: Client>(
@@ -140,8 +141,13 @@ fn clock(route: &Route, observed: &Observation<'_>) -> Clock {
 }
 
 /// Answers a request whose head could not be read. There is no tenant to hold responsible.
-pub(crate) async fn refuse_head<C: Client>(core: &Core, info: &ConnectionInfo, error: HeadError, client: &mut C) {
-    let mut observed = Observation::begin(core, info);
+pub(crate) async fn refuse_head<C: Client>(
+    core: &Core,
+    info: &ConnectionInfo,
+    error: HeadError,
+    client: &mut C,
+) {
+    let mut observed = Observation::begin(core, info, None);
     let rejection = match error {
         HeadError::Malformed(why) => Rejection::BadRequest(why),
         HeadError::Version => Rejection::UnsupportedVersion,
@@ -151,7 +157,7 @@ pub(crate) async fn refuse_head<C: Client>(core: &Core, info: &ConnectionInfo, e
         HeadError::Timeout => Rejection::RequestTimeout,
     };
     refuse(&RequestHead::default(), client, rejection, &mut observed).await;
-    observed.finish(None, None);
+    observed.finish(None);
 }
 
 /// Turns a rejection into an answer, or, where an answer has begun, into a visible break.
@@ -161,17 +167,24 @@ async fn refuse<C: Client>(
     rejection: Rejection,
     observed: &mut Observation<'_>,
 ) {
-    observed.rejected(&rejection);
+    observed.rejected(&rejection, client.started());
     if client.started() || rejection == Rejection::ClientGone {
         client.abort();
         return;
     }
     let answer = answer::render(&rejection, head.fields.values(Known::Accept), observed.request_id());
     let mut fields = Fields::default();
+    if rejection.closes_connection() {
+        client.close_after();
+    }
     for (name, value) in &answer.headers {
         fields.push(name.as_bytes(), value.as_bytes());
     }
-    let clock = Clock { first_byte: ANSWER_TIMEOUT, idle: ANSWER_TIMEOUT, total: Some(Instant::now() + ANSWER_TIMEOUT) };
+    let clock = Clock {
+        first_byte: ANSWER_TIMEOUT,
+        idle: ANSWER_TIMEOUT,
+        total: Some(Instant::now() + ANSWER_TIMEOUT),
+    };
     // A client that does not take its refusal is no further concern.
     let _ = own_response(client, answer.status, fields, answer.body.as_bytes(), &clock, observed).await;
 }

@@ -5,7 +5,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use veloflux_snapshot::runtime::Registry;
-use veloflux_snapshot::{Algorithm, Backend, BackendAddress, BackendProtocol, Ejection, Pool, Retry};
+use veloflux_snapshot::{
+    Action, Algorithm, Backend, BackendAddress, BackendProtocol, Ejection, HostTable, PathMatch, Pool, Retry,
+    Route, Snapshot, Tenant, Timeouts,
+};
 
 /// Two failures eject for a second; at most half of the pool.
 pub(crate) const EJECTION: Ejection =
@@ -23,6 +26,7 @@ pub(crate) fn pool_of(algorithm: Algorithm, weights: &[u32]) -> Pool {
             authority: address.to_string().into(),
             address: BackendAddress::Ip(address),
             weight,
+            drain: false,
         }
     });
     let id: Arc<str> = "t/p".into();
@@ -53,4 +57,27 @@ pub(crate) fn ring_of(backends: usize) -> Vec<(u64, u16)> {
 /// Says what the active checks of a backend found.
 pub(crate) fn set_healthy(pool: &Pool, index: usize, healthy: bool) {
     pool.backends[index].state.healthy.store(healthy, Relaxed);
+}
+
+/// A snapshot with one tenant `t` that forwards to each of `pools`.
+pub(crate) fn snapshot_of(pools: Vec<Pool>) -> Arc<Snapshot> {
+    let id: Arc<str> = "t".into();
+    let routes = pools.into_iter().map(|pool| Route {
+        name: pool.id.clone(),
+        hosts: Vec::new(),
+        path: PathMatch::Prefix("/".into()),
+        methods: Vec::new(),
+        headers: Vec::new(),
+        action: Action::Forward { pool: Arc::new(pool), strip_prefix: None },
+        max_body_bytes: 0,
+        timeouts: Timeouts {
+            connect: Duration::from_secs(1),
+            first_byte: Duration::from_secs(1),
+            idle: Duration::from_secs(1),
+            total: Duration::from_secs(1),
+        },
+        firewall: None,
+    });
+    let tenant = Tenant { routes: routes.collect(), state: Registry::default().tenant(&id), id };
+    Arc::new(Snapshot { revision: 1, tenants: vec![Arc::new(tenant)], hosts: HostTable::default() })
 }

@@ -20,7 +20,7 @@ impl fmt::Debug for BySni {
 impl ResolvesServerCert for BySni {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name()?.to_ascii_lowercase();
-        self.0.load().hosts.get(&name)?.certificate.clone()
+        self.0.current().hosts.get(&name)?.certificate.clone()
     }
 }
 

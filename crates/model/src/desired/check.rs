@@ -6,8 +6,7 @@ use std::fmt::Display;
 use std::hash::Hash;
 
 use super::{
-    BackendProtocol, BackendTls, CheckType, Desired, Exclusion, Firewall, HealthCheck, PathPattern, Pool,
-    Route, Tenant,
+    BackendTls, CheckType, Desired, Exclusion, Firewall, HealthCheck, PathPattern, Pool, Route, Tenant,
 };
 use crate::located::{At, Position};
 use crate::problem::{Problem, suggestion};
@@ -186,13 +185,6 @@ impl Check {
                     self.report(position, format!("`{key}` has no effect on a TCP check"), hint);
                 }
             }
-        } else if pool.protocol == BackendProtocol::Http2 {
-            let hint = "write `type: tcp`, or `protocol: http1`";
-            self.report(
-                pool.name.position(),
-                "an HTTP check asks over HTTP/1.1, but this pool speaks HTTP/2",
-                hint,
-            );
         }
         if let Some(path) = health
             .path

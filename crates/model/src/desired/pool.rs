@@ -182,7 +182,7 @@ fn default_fall() -> Count<1, 100> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckType {
-    /// A GET over HTTP.
+    /// A GET in the pool's protocol, over its TLS.
     #[default]
     Http,
     /// A TCP connection that is accepted.

@@ -26,6 +26,12 @@ impl<const MIN: u64, const MAX: u64> ByteSize<MIN, MAX> {
         self.0
     }
 
+    /// The size in bytes, for bounds that fit.
+    pub fn bytes_u32(self) -> u32 {
+        const { assert!(MAX <= u32::MAX as u64, "does not fit") };
+        self.0 as u32
+    }
+
     /// The size in bytes, for bounds that fit any platform's `usize`.
     pub fn bytes_usize(self) -> usize {
         const { assert!(MAX <= u32::MAX as u64, "does not fit") };

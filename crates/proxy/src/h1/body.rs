@@ -5,8 +5,8 @@
 
 use memchr::memchr;
 
-use crate::head::{BodyLength, Fields};
 use crate::h1::parse::{is_field_value, is_token};
+use crate::head::{BodyLength, Fields};
 use crate::limits::{MAX_CHUNK_LINE_BYTES, MAX_TRAILER_BYTES};
 
 /// What stands at the front of the read buffer, after `skip` bytes of framing.
@@ -100,7 +100,7 @@ impl Decoder {
                     [] | [b'\r'] => return Ok((skip, Part::More)),
                     _ => return Err(BrokenFraming("chunk data is longer than its size")),
                 },
-                State::Trailers(seen) => match line(rest, MAX_TRAILER_BYTES - seen)? {
+                State::Trailers(seen) => match line(rest, MAX_TRAILER_BYTES.saturating_sub(seen))? {
                     None => return Ok((skip, Part::More)),
                     Some([]) => {
                         skip += 2;

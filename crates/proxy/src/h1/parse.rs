@@ -102,7 +102,20 @@ const fn classes() -> [u8; 256] {
         if b.is_ascii_alphanumeric()
             || matches!(
                 b,
-                b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+                b'!' | b'#'
+                    | b'$'
+                    | b'%'
+                    | b'&'
+                    | b'\''
+                    | b'*'
+                    | b'+'
+                    | b'-'
+                    | b'.'
+                    | b'^'
+                    | b'_'
+                    | b'`'
+                    | b'|'
+                    | b'~'
             )
         {
             class |= TCHAR;
@@ -160,7 +173,9 @@ pub(crate) fn request(raw: &[u8], limits: &HeadLimits, head: &mut RequestHead) -
         return Err(HeadError::Malformed("more than one Host field"));
     }
     match host {
-        Some(host) if !all(host.of(arena), HOST) => return Err(HeadError::Malformed("Host is not a host name")),
+        Some(host) if !all(host.of(arena), HOST) => {
+            return Err(HeadError::Malformed("Host is not a host name"));
+        }
         Some(host) if head.authority.is_empty() => head.authority = host,
         Some(_) => {}
         None if version == Version::Http11 => return Err(HeadError::Malformed("no Host field")),
@@ -192,7 +207,9 @@ fn request_line(line: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Res
         return Err(HeadError::TargetTooLong);
     }
     if target.is_empty() || !all(target, TARGET) {
-        return Err(HeadError::Malformed("the request target is empty or holds white space or control bytes"));
+        return Err(HeadError::Malformed(
+            "the request target is empty or holds white space or control bytes",
+        ));
     }
     head.version = match version {
         b"HTTP/1.1" => Version::Http11,
@@ -281,7 +298,12 @@ impl Framing {
 }
 
 /// Reads field lines from `raw[at..]` (each ends in CRLF).
-fn fields(raw: &[u8], mut at: usize, limits: &HeadLimits, list: &mut Vec<Field>) -> Result<Framing, HeadError> {
+fn fields(
+    raw: &[u8],
+    mut at: usize,
+    limits: &HeadLimits,
+    list: &mut Vec<Field>,
+) -> Result<Framing, HeadError> {
     let mut framing = Framing::default();
     while at < raw.len() {
         let line = &raw[at..];
@@ -299,7 +321,8 @@ fn fields(raw: &[u8], mut at: usize, limits: &HeadLimits, list: &mut Vec<Field>)
         if !all(&line[colon + 1..], VALUE) {
             return Err(HeadError::Malformed("a field value holds control bytes"));
         }
-        let value_start = at + colon + 1 + line[colon + 1..].iter().take_while(|b| b.is_ascii_whitespace()).count();
+        let value_start =
+            at + colon + 1 + line[colon + 1..].iter().take_while(|b| b.is_ascii_whitespace()).count();
         let known = Known::of(&line[..colon]);
         let value_span = if value.is_empty() {
             Span::new(at + colon + 1, at + colon + 1)
@@ -309,7 +332,8 @@ fn fields(raw: &[u8], mut at: usize, limits: &HeadLimits, list: &mut Vec<Field>)
         list.push(Field { name: Span::new(at, at + colon), value: value_span, known });
         match known {
             Known::ContentLength => {
-                let n = content_length(value).ok_or(HeadError::Malformed("Content-Length is not one number"))?;
+                let n =
+                    content_length(value).ok_or(HeadError::Malformed("Content-Length is not one number"))?;
                 if framing.content_length.replace(n).is_some() {
                     return Err(HeadError::Malformed("more than one Content-Length"));
                 }
@@ -399,7 +423,8 @@ mod tests {
 
     #[test]
     fn a_plain_request() {
-        let head = parse("GET /a/b?c=d HTTP/1.1\r\nHost: x.test:8443\r\nX-A:  1 \t\r\nX-Empty:\r\n\r\n").unwrap();
+        let head =
+            parse("GET /a/b?c=d HTTP/1.1\r\nHost: x.test:8443\r\nX-A:  1 \t\r\nX-Empty:\r\n\r\n").unwrap();
         assert_eq!(head.method(), b"GET");
         assert_eq!(head.path(), b"/a/b");
         assert_eq!(head.query(), b"c=d");
@@ -489,7 +514,10 @@ mod tests {
         assert_eq!(body("HTTP/1.1 200\r\n\r\n", false), Ok((BodyLength::Unknown, false)));
         let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
         assert_eq!(body(chunked, false), Ok((BodyLength::Unknown, true)));
-        assert_eq!(body("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", false), Ok((BodyLength::None, true)));
+        assert_eq!(
+            body("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", false),
+            Ok((BodyLength::None, true))
+        );
         assert!(body("HTTP/1.1 20 OK\r\n\r\n", false).is_err());
         assert!(body("HTTP/1.1 200OK\r\n\r\n", false).is_err());
         assert!(body("HTTP/3.1 200 OK\r\n\r\n", false).is_err());

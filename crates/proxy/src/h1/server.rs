@@ -104,7 +104,11 @@ impl H1Client {
         self.available = 0;
         self.response = ResponseState::Waiting;
         let mut idle = self.inbox.is_empty();
-        self.deadline.set_after(if idle { core.config.keep_alive_timeout } else { core.config.header_timeout });
+        self.deadline.set_after(if idle {
+            core.config.keep_alive_timeout
+        } else {
+            core.config.header_timeout
+        });
         let mut drain = core.drain.watch();
         let end = poll_fn(|cx| {
             loop {
@@ -116,7 +120,9 @@ impl H1Client {
                 let filled = self.inbox.filled();
                 if let Some(&first) = filled.first() {
                     if !may_begin_request(first) {
-                        return Poll::Ready(Err(HeadError::Malformed("the first byte cannot begin a request")));
+                        return Poll::Ready(Err(HeadError::Malformed(
+                            "the first byte cannot begin a request",
+                        )));
                     }
                     if let Some(end) = self.scanner.scan(filled, &core.config.head_limits())? {
                         return Poll::Ready(Ok(Some(end)));
@@ -249,7 +255,8 @@ impl Client for H1Client {
                         self.outbox.bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
                     }
                     if !self.started() {
-                        ready!(self.outbox.poll_flush(&mut self.stream, cx)).map_err(|_| ClientError::Gone)?;
+                        ready!(self.outbox.poll_flush(&mut self.stream, cx))
+                            .map_err(|_| ClientError::Gone)?;
                     }
                     let read = ready!(self.inbox.poll_read(&mut self.stream, cx));
                     if read.map_err(|_| ClientError::Gone)? == 0 {
@@ -300,7 +307,9 @@ impl Client for H1Client {
         let out = &mut self.outbox;
         let coalesce = out.bytes.len() + data.len() <= COALESCE_BYTES;
         match &mut self.response {
-            ResponseState::Waiting | ResponseState::Bodiless | ResponseState::Ended => Poll::Ready(Ok(data.len())),
+            ResponseState::Waiting | ResponseState::Bodiless | ResponseState::Ended => {
+                Poll::Ready(Ok(data.len()))
+            }
             ResponseState::Length(_) | ResponseState::Close if coalesce => {
                 out.bytes.extend_from_slice(data);
                 Poll::Ready(Ok(data.len()))
@@ -319,7 +328,8 @@ impl Client for H1Client {
                     push_chunk_size(&mut out.bytes, data.len());
                     *left = data.len();
                 }
-                let n = ready!(out.poll_write(&mut self.stream, cx, &data[..data.len().min(*left)])).map_err(gone)?;
+                let n = ready!(out.poll_write(&mut self.stream, cx, &data[..data.len().min(*left)]))
+                    .map_err(gone)?;
                 *left -= n;
                 if *left == 0 {
                     out.bytes.extend_from_slice(b"\r\n");
@@ -355,6 +365,10 @@ impl Client for H1Client {
 
     fn abort(&mut self) {
         self.aborted = true;
+        self.keep_alive = false;
+    }
+
+    fn close_after(&mut self) {
         self.keep_alive = false;
     }
 

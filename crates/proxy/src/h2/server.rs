@@ -283,6 +283,10 @@ impl Client for H2Client {
         }
     }
 
+    fn close_after(&mut self) {
+        // Streams are separate: one bad request says nothing about the next.
+    }
+
     fn started(&self) -> bool {
         self.started
     }

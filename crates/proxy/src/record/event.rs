@@ -1,12 +1,13 @@
 //! The event log's entry: what the firewall found in one request.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::{Masked, RequestId, Timestamp};
 
-/// A request that the firewall refused, or would have refused.
+/// A request in which firewall rules matched.
 #[derive(Debug, Serialize)]
 #[serde(tag = "log", rename = "firewall")]
 pub struct FirewallEvent<'a> {
@@ -32,8 +33,10 @@ pub struct FirewallEvent<'a> {
     pub inbound_score: u32,
     /// Anomaly score of the response.
     pub outbound_score: u32,
-    /// The threshold that was reached.
-    pub threshold: u32,
+    /// The inbound score from which on the policy refuses.
+    pub inbound_threshold: u32,
+    /// The outbound score from which on the policy refuses.
+    pub outbound_threshold: u32,
     /// The rules that matched, in the order in which they did.
     pub rules: &'a [RuleMatch<'a>],
 }
@@ -46,6 +49,8 @@ pub enum EventAction {
     Blocked,
     /// It was let through, in detect mode.
     Detected,
+    /// Rules matched, but not enough of them to refuse.
+    Logged,
 }
 
 /// One rule that matched.
@@ -56,7 +61,7 @@ pub struct RuleMatch<'a> {
     /// Its message with its macros expanded, and so with parts of the request in it.
     pub message: Masked<'a>,
     /// Its tags.
-    pub tags: &'a [Box<str>],
+    pub tags: &'a [Arc<str>],
     /// Its severity, as in ModSecurity: 0 (emergency) to 7 (debug).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub severity: Option<u8>,
@@ -66,7 +71,4 @@ pub struct RuleMatch<'a> {
     pub variable: Masked<'a>,
     /// The value, abridged: see [`Masker::matched`](super::Masker::matched).
     pub value: Masked<'a>,
-    /// What it added to the anomaly score.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub score: Option<u32>,
 }

@@ -130,30 +130,18 @@ impl Masker {
     }
 
     /// Free text (a user agent, a host), cut to `max_len` bytes.
-    pub fn text<'a>(&self, text: &'a str, max_len: usize) -> Masked<'a> {
-        let window = &text[..text.floor_char_boundary(max_len.saturating_add(LOOKAHEAD))];
-        cut(self.mask_parts(window), max_len)
+    pub fn text<'a>(&self, text: &'a (impl AsRef<[u8]> + ?Sized), max_len: usize) -> Masked<'a> {
+        within(text.as_ref(), max_len, |text| self.mask_parts(text))
     }
 
     /// A path as received, percent-encoded, cut to `max_len` bytes.
-    pub fn path<'a>(&self, path: &'a str, max_len: usize) -> Masked<'a> {
-        mask_each(path, '/', max_len, |segment| self.mask_encoded(segment))
+    pub fn path<'a>(&self, path: &'a (impl AsRef<[u8]> + ?Sized), max_len: usize) -> Masked<'a> {
+        within(path.as_ref(), max_len, |path| mask_each(path, '/', |segment| self.mask_encoded(segment)))
     }
 
     /// A query string as received (without `?`), cut to `max_len` bytes. Names stay, values are judged by them.
-    pub fn query<'a>(&self, query: &'a str, max_len: usize) -> Masked<'a> {
-        mask_each(query, '&', max_len, |pair| {
-            let Some((name, value)) = pair.split_once('=') else { return self.mask_encoded(pair) };
-            let value = if self.is_secret_name(&decode(name)) {
-                Cow::Owned(abridged(value, value.len(), 0))
-            } else {
-                self.mask_encoded(value)
-            };
-            match (self.mask_encoded(name), value) {
-                (Cow::Borrowed(_), Cow::Borrowed(_)) => Cow::Borrowed(pair),
-                (name, value) => Cow::Owned(format!("{name}={value}")),
-            }
-        })
+    pub fn query<'a>(&self, query: &'a (impl AsRef<[u8]> + ?Sized), max_len: usize) -> Masked<'a> {
+        within(query.as_ref(), max_len, |query| mask_each(query, '&', |pair| self.mask_pair(pair)))
     }
 
     /// A value that a rule matched in `variable` (`ARGS:name`, `REQUEST_HEADERS:Cookie`, `REQUEST_BODY`): its
@@ -164,6 +152,20 @@ impl Masker {
         // No character is longer than four bytes.
         let start = String::from_utf8_lossy(&value[..value.len().min(4 * (SHOWN_OF_MATCH + 1))]);
         Masked(Cow::Owned(abridged(&start, value.len(), shown)))
+    }
+
+    /// Masks `name=value`, percent-encoded.
+    fn mask_pair<'a>(&self, pair: &'a str) -> Cow<'a, str> {
+        let Some((name, value)) = pair.split_once('=') else { return self.mask_encoded(pair) };
+        let value = if self.is_secret_name(&decode(name)) {
+            Cow::Owned(abridged(value, value.len(), 0))
+        } else {
+            self.mask_encoded(value)
+        };
+        match (self.mask_encoded(name), value) {
+            (Cow::Borrowed(_), Cow::Borrowed(_)) => Cow::Borrowed(pair),
+            (name, value) => Cow::Owned(format!("{name}={value}")),
+        }
     }
 
     fn is_secret_name(&self, name: &str) -> bool {
@@ -260,26 +262,44 @@ impl Masker {
     }
 }
 
-/// Masks each part of a text that is split by `separator`.
-fn mask_each<'a>(
-    text: &'a str,
-    separator: char,
-    max_len: usize,
-    mask: impl Fn(&'a str) -> Cow<'a, str>,
-) -> Masked<'a> {
-    let window = &text[..text.floor_char_boundary(max_len.saturating_add(LOOKAHEAD))];
-    // Ordinary paths and queries are borrowed whole, not put together again.
-    if window.split(separator).all(|part| matches!(mask(part), Cow::Borrowed(_))) {
-        return cut(Cow::Borrowed(window), max_len);
-    }
-    let mut masked = String::with_capacity(window.len());
-    for (number, part) in window.split(separator).enumerate() {
-        if number > 0 {
-            masked.push(separator);
+/// Masks what may reach into the first `max_len` bytes, and cuts the result to them. Bytes that are not UTF-8
+/// become U+FFFD.
+fn within(bytes: &[u8], max_len: usize, mask: impl Fn(&str) -> Cow<'_, str>) -> Masked<'_> {
+    let window = &bytes[..bytes.len().min(max_len.saturating_add(LOOKAHEAD))];
+    let masked = match std::str::from_utf8(window) {
+        Ok(text) => mask(text),
+        Err(_) => Cow::Owned(mask(&String::from_utf8_lossy(window)).into_owned()),
+    };
+    let end = masked.floor_char_boundary(max_len);
+    Masked(match masked {
+        Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
+        Cow::Owned(mut text) => {
+            text.truncate(end);
+            Cow::Owned(text)
         }
-        masked.push_str(&mask(part));
+    })
+}
+
+/// Masks each part of a text that is split by `separator`. Ordinary text is borrowed whole, not put together
+/// again.
+fn mask_each<'a>(text: &'a str, separator: char, mask: impl Fn(&'a str) -> Cow<'a, str>) -> Cow<'a, str> {
+    let mut masked = String::new();
+    // Up to where `text` has been taken over into `masked`.
+    let mut done = 0;
+    let mut part_at = 0;
+    for part in text.split(separator) {
+        if let Cow::Owned(shown) = mask(part) {
+            masked.push_str(&text[done..part_at]);
+            masked.push_str(&shown);
+            done = part_at + part.len();
+        }
+        part_at += part.len() + separator.len_utf8();
     }
-    cut(Cow::Owned(masked), max_len)
+    if done == 0 {
+        return Cow::Borrowed(text);
+    }
+    masked.push_str(&text[done..]);
+    Cow::Owned(masked)
 }
 
 /// A part of a text that must not be shown.
@@ -404,20 +424,6 @@ fn decode_once(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn cut(text: Cow<'_, str>, max_len: usize) -> Masked<'_> {
-    if text.len() <= max_len {
-        return Masked(text);
-    }
-    let end = text.floor_char_boundary(max_len);
-    Masked(match text {
-        Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
-        Cow::Owned(mut text) => {
-            text.truncate(end);
-            Cow::Owned(text)
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -528,6 +534,15 @@ mod tests {
         assert_eq!(masker().text("\u{e9}\u{e9}\u{e9}", 3).as_str(), "\u{e9}");
         assert_eq!(masker().text("card 4111111111111111", 13).as_str(), "card 4111***(");
         assert_eq!(masker().query("a=1&password=hunter2", 16).as_str(), "a=1&password=***");
+    }
+
+    #[test]
+    fn bytes_that_are_not_text_are_replaced_and_still_masked() {
+        assert_eq!(
+            masker().query(b"\xff=1&password=hunter2".as_slice(), 100).as_str(),
+            "\u{fffd}=1&password=***(7)"
+        );
+        assert_eq!(masker().text(b"ok \xc3".as_slice(), 100).as_str(), "ok \u{fffd}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub use access::{AccessEntry, Termination, TlsSession, WafSummary, WafVerdict};
 pub use event::{EventAction, FirewallEvent, RuleMatch};
 pub use mask::{MaskNameError, Masked, Masker};
 pub use request_id::RequestId;
-pub use sink::{Entry, Log, Target};
+pub use sink::{Entry, Sink, Target};
 pub use timestamp::Timestamp;
 
 /// Text of a buffer that is filled with ASCII only.

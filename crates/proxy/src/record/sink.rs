@@ -1,6 +1,6 @@
 //! Where entries go: a queue, a thread, and standard output or a file.
 //!
-//! [`Log::write`] serialises on the caller's core and queues the line. The queue is bounded in lines
+//! [`Sink::write`] serialises on the caller's core and queues the line. The queue is bounded in lines
 //! ([`MAX_QUEUED_LINES`]) and bytes ([`MAX_QUEUED_BYTES`]); over either, the line is dropped and counted. The
 //! writing thread is not woken by each line, which would cost the request's core a system call: it looks every
 //! [`WRITE_INTERVAL`] and writes what has gathered at once.
@@ -53,9 +53,10 @@ mod sealed {
     impl Sealed for super::FirewallEvent<'_> {}
 }
 
-/// A log that any thread may write to. Clones share one queue; the thread ends when the last is dropped.
-#[derive(Debug, Clone)]
-pub struct Log {
+/// A log that any thread may write to; off by default. Clones share one queue; the thread ends when the last is
+/// dropped.
+#[derive(Debug, Clone, Default)]
+pub struct Sink {
     /// `None`: off.
     queue: Option<SyncSender<Message>>,
     counters: Arc<Counters>,
@@ -75,7 +76,7 @@ enum Message {
     Flush(SyncSender<()>),
 }
 
-impl Log {
+impl Sink {
     /// Opens `target` and starts the writing thread. Fails if the file cannot be opened.
     pub fn start(target: Target) -> io::Result<Self> {
         let counters = Arc::<Counters>::default();
@@ -91,9 +92,9 @@ impl Log {
         self.queue.is_some()
     }
 
-    /// Queues an entry. Never blocks; what does not fit is counted in [`Log::dropped`].
+    /// Queues an entry. Never blocks; what does not fit is counted in [`Sink::dropped`].
     pub fn write(&self, entry: &impl Entry) {
-        const USUAL_LINE_LEN: usize = 640;
+        const USUAL_LINE_LEN: usize = 1024;
         let Some(queue) = &self.queue else { return };
         let mut line = Vec::with_capacity(USUAL_LINE_LEN);
         if serde_json::to_writer(&mut line, entry).is_err() {
@@ -278,7 +279,7 @@ mod tests {
     fn an_access_entry_is_one_masked_json_line() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("access.log");
-        let log = Log::start(Target::File(path.clone())).unwrap();
+        let log = Sink::start(Target::File(path.clone())).unwrap();
         log.write(&entry(&masker(), "/a\nb/4111111111111111"));
         assert!(log.flush(WAIT));
         let lines = lines(&path);
@@ -298,9 +299,9 @@ mod tests {
     fn a_firewall_event_names_its_rules() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("events.log");
-        let log = Log::start(Target::File(path.clone())).unwrap();
+        let log = Sink::start(Target::File(path.clone())).unwrap();
         let masker = masker();
-        let tags: [Box<str>; 1] = ["attack-sqli".into()];
+        let tags: [Arc<str>; 1] = ["attack-sqli".into()];
         let rules = [RuleMatch {
             id: 942_100,
             message: masker.text("SQL Injection Attack Detected via libinjection", 256),
@@ -309,7 +310,6 @@ mod tests {
             phase: 2,
             variable: masker.text("ARGS:id", 128),
             value: masker.matched("ARGS:id", b"1' OR '1'='1' --"),
-            score: Some(5),
         }];
         log.write(&FirewallEvent {
             time: Timestamp::now(),
@@ -323,7 +323,8 @@ mod tests {
             path: masker.path("/search", 1024),
             inbound_score: 5,
             outbound_score: 0,
-            threshold: 5,
+            inbound_threshold: 5,
+            outbound_threshold: 4,
             rules: &rules,
         });
         assert!(log.flush(WAIT));
@@ -338,7 +339,7 @@ mod tests {
     fn after_rotation_lines_go_to_the_new_file() {
         let dir = tempfile::tempdir().unwrap();
         let (path, rotated) = (dir.path().join("access.log"), dir.path().join("access.log.1"));
-        let log = Log::start(Target::File(path.clone())).unwrap();
+        let log = Sink::start(Target::File(path.clone())).unwrap();
         log.write(&entry(&masker(), "/before"));
         assert!(log.flush(WAIT));
         std::fs::rename(&path, &rotated).unwrap();
@@ -356,7 +357,7 @@ mod tests {
         const EACH: usize = 5_000;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("access.log");
-        let log = Log::start(Target::File(path.clone())).unwrap();
+        let log = Sink::start(Target::File(path.clone())).unwrap();
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
@@ -373,7 +374,7 @@ mod tests {
     fn a_full_queue_drops_and_counts_without_waiting() {
         let counters = Arc::new(Counters::default());
         let (queue, _nobody_reads) = sync_channel(2);
-        let log = Log { queue: Some(queue), counters };
+        let log = Sink { queue: Some(queue), counters };
         (0..5).for_each(|_| log.write(&entry(&masker(), "/x")));
         assert_eq!(log.dropped(), 3);
         assert!(!log.reopen());
@@ -385,14 +386,14 @@ mod tests {
         let counters = Arc::new(Counters::default());
         counters.queued_bytes.store(MAX_QUEUED_BYTES, Relaxed);
         let (queue, _nobody_reads) = sync_channel(2);
-        let log = Log { queue: Some(queue), counters };
+        let log = Sink { queue: Some(queue), counters };
         log.write(&entry(&masker(), "/x"));
         assert_eq!(log.dropped(), 1);
     }
 
     #[test]
     fn a_target_that_cannot_be_written_counts_as_dropped() {
-        let log = Log::start(Target::File("/dev/full".into())).unwrap();
+        let log = Sink::start(Target::File("/dev/full".into())).unwrap();
         log.write(&entry(&masker(), "/x"));
         assert!(log.flush(WAIT));
         assert_eq!(log.dropped(), 1);
@@ -400,30 +401,39 @@ mod tests {
 
     #[test]
     fn off_takes_everything_and_a_bad_path_is_an_error() {
-        let log = Log::start(Target::Off).unwrap();
+        let log = Sink::start(Target::Off).unwrap();
         log.write(&entry(&masker(), "/x"));
         assert!(!log.is_on() && log.reopen() && log.flush(WAIT));
-        assert!(Log::start(Target::File("/nonexistent/dir/access.log".into())).is_err());
+        assert!(Sink::start(Target::File("/nonexistent/dir/access.log".into())).is_err());
+    }
+
+    /// CPU time of this thread so far, in nanoseconds (the kernel's `schedstat`): unlike wall time it does not
+    /// count what other processes take.
+    fn thread_cpu_ns() -> u64 {
+        let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+        stat.split_whitespace().next().unwrap().parse().unwrap()
     }
 
     /// Cost on the request's core; meaningful with optimisation only:
-    /// `cargo test -p veloflux-proxy --profile suite -- --ignored --nocapture entry_costs`.
+    /// `cargo test -p veloflux-proxy --profile suite --lib -- --ignored --nocapture an_entry_costs`.
     #[test]
-    #[ignore = "a measurement: run it optimised, on a quiet machine"]
+    #[ignore = "a measurement: run it optimised"]
     fn an_entry_costs_less_than_1500_ns() {
-        const ENTRIES: u32 = 20_000;
+        // What 25,000 requests a second leave in the queue between two writes.
+        const ENTRIES: u64 = 500;
+        const ROUNDS: u64 = 500;
         let dir = tempfile::tempdir().unwrap();
-        let log = Log::start(Target::File(dir.path().join("access.log"))).unwrap();
+        let log = Sink::start(Target::File(dir.path().join("access.log"))).unwrap();
         let masker = masker();
-        let mut best = Duration::MAX;
-        for _ in 0..20 {
-            let start = std::time::Instant::now();
+        let start = thread_cpu_ns();
+        for _ in 0..ROUNDS {
             (0..ENTRIES).for_each(|_| log.write(&entry(&masker, "/catalogue/shoes/42")));
-            best = best.min(start.elapsed() / ENTRIES);
             assert!(log.flush(WAIT));
         }
-        println!("access entry: {} ns, dropped {}", best.as_nanos(), log.dropped());
+        // The kernel counts at its ticks only, so the waiting for the flush is measured with it; it costs little.
+        let each_ns = (thread_cpu_ns() - start) / (ENTRIES * ROUNDS);
+        println!("access entry: {each_ns} ns, dropped {}", log.dropped());
         assert_eq!(log.dropped(), 0);
-        assert!(best < Duration::from_nanos(1_500), "{best:?}");
+        assert!(each_ns < 1_500, "{each_ns} ns");
     }
 }

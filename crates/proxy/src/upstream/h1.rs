@@ -174,8 +174,8 @@ impl Backend for H1Backend {
                     push_chunk_size(&mut out.bytes, data.len());
                     *left = data.len();
                 }
-                let n =
-                    ready!(out.poll_write(&mut self.stream, cx, &data[..data.len().min(*left)])).map_err(|_| broken)?;
+                let n = ready!(out.poll_write(&mut self.stream, cx, &data[..data.len().min(*left)]))
+                    .map_err(|_| broken)?;
                 *left -= n;
                 if *left == 0 {
                     out.bytes.extend_from_slice(b"\r\n");
@@ -190,7 +190,11 @@ impl Backend for H1Backend {
         self.outbox.poll_flush(&mut self.stream, cx).map_err(|_| broken)
     }
 
-    fn poll_end(&mut self, cx: &mut Context<'_>, trailers: Option<&Fields>) -> Poll<Result<(), BackendError>> {
+    fn poll_end(
+        &mut self,
+        cx: &mut Context<'_>,
+        trailers: Option<&Fields>,
+    ) -> Poll<Result<(), BackendError>> {
         if self.chunked.take().is_some() {
             let out = &mut self.outbox.bytes;
             out.extend_from_slice(b"0\r\n");
@@ -296,7 +300,8 @@ pub(crate) async fn tunnel(
     let mut seen = (u64::MAX, 0);
     std::future::poll_fn(|cx| {
         // The 101 head still waits in the client's outbox; it leaves before the first tunnelled byte.
-        if client_out.poll_flush(client_stream, cx)?.is_pending() || backend_out.poll_flush(backend_stream, cx)?.is_pending()
+        if client_out.poll_flush(client_stream, cx)?.is_pending()
+            || backend_out.poll_flush(backend_stream, cx)?.is_pending()
         {
             return deadline.poll_due(cx).map(|()| Ok(()));
         }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use ::h2::client::SendRequest;
 use bytes::Bytes;
-use rustls_pki_types::ServerName;
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use veloflux_snapshot::runtime::BackendState;
@@ -120,7 +120,11 @@ impl Backend for Upstream {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BackendError>> {
         either!(self, b => b.poll_flush(cx))
     }
-    fn poll_end(&mut self, cx: &mut Context<'_>, trailers: Option<&Fields>) -> Poll<Result<(), BackendError>> {
+    fn poll_end(
+        &mut self,
+        cx: &mut Context<'_>,
+        trailers: Option<&Fields>,
+    ) -> Poll<Result<(), BackendError>> {
         either!(self, b => b.poll_end(cx, trailers))
     }
     fn poll_head(&mut self, cx: &mut Context<'_>, head: &mut ResponseHead) -> Poll<Result<(), BackendError>> {
@@ -286,7 +290,8 @@ impl Connections {
         let now = Instant::now();
         let mut cx = Context::from_waker(std::task::Waker::noop());
         self.kept.borrow_mut().retain(|_, kept| {
-            kept.idle.retain(|(connection, since)| now - *since < IDLE_TIMEOUT && connection.is_usable(false));
+            kept.idle
+                .retain(|(connection, since)| now - *since < IDLE_TIMEOUT && connection.is_usable(false));
             kept.h2.retain_mut(|r| !matches!(r.poll_ready(&mut cx), Poll::Ready(Err(_))));
             // One reference is ours: with no other, the backend or its TLS configuration is history.
             let gone = Arc::strong_count(&kept.state) == 1

@@ -1,0 +1,264 @@
+//! Reads the counters and encodes them.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use veloflux_snapshot::runtime::{DURATION_BOUNDS_US, Histogram, TenantState};
+use veloflux_snapshot::{Backend, Pool, Snapshot};
+
+use super::{MAX_BACKENDS, MAX_TENANTS, NO_TENANT, OTHER_TENANT, Sources};
+use crate::eject;
+
+/// Encodes what `Sources` lead to, anew for each scrape.
+#[derive(Debug)]
+pub(super) struct Reading(pub(super) Sources);
+
+impl Collector for Reading {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let sources = &self.0;
+        let snapshot = (sources.snapshot)();
+        let mut families = Families(encoder);
+        tenants(&mut families, &by_tenant(&snapshot, &sources.process.nobody))?;
+        backends(&mut families, &snapshot, (sources.now_ms)())?;
+        process(&mut families, sources, snapshot.revision)
+    }
+}
+
+fn tenants(families: &mut Families<'_>, rows: &[(&str, Totals)]) -> fmt::Result {
+    const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+    let requests = rows.iter().flat_map(|(tenant, totals)| {
+        let by_class = CLASSES.iter().zip(totals.requests);
+        by_class.map(move |(class, count)| ([("tenant", *tenant), ("class", class)], count))
+    });
+    families.counters("veloflux_requests", "Requests answered", requests)?;
+    families.gauges(
+        "veloflux_active_connections",
+        "Client connections and HTTP/2 streams being served",
+        rows.iter().map(|(tenant, totals)| ([("tenant", *tenant)], totals.active)),
+    )?;
+    families.histograms(
+        "veloflux_request_duration_seconds",
+        "Time from request head to the response's last byte",
+        rows.iter().map(|(tenant, totals)| ([("tenant", *tenant)], &totals.duration)),
+    )?;
+    families.histograms(
+        "veloflux_waf_transaction_seconds",
+        "Time that the firewall took for one request",
+        rows.iter().map(|(tenant, totals)| ([("tenant", *tenant)], &totals.waf_duration)),
+    )?;
+    let mut count = |name: &str, help: &str, count: fn(&Totals) -> u64| {
+        families.counters(
+            name,
+            help,
+            rows.iter().map(|(tenant, totals)| ([("tenant", *tenant)], count(totals))),
+        )
+    };
+    count("veloflux_waf_blocked", "Requests refused by the firewall", |totals| totals.waf_blocked)?;
+    count("veloflux_waf_detected", "Requests that the firewall would refuse in block mode", |totals| {
+        totals.waf_detected
+    })?;
+    count("veloflux_rejected", "Requests refused for other reasons", |totals| totals.rejected)
+}
+
+fn backends(families: &mut Families<'_>, snapshot: &Snapshot, now_ms: u64) -> fmt::Result {
+    let mut seen = HashSet::new();
+    let pools: Vec<_> = snapshot.pools().filter(|pool| seen.insert(&pool.id)).collect();
+    let all = || pools.iter().flat_map(|pool| pool.backends.iter().map(move |backend| (&***pool, backend)));
+    let health = all().take(MAX_BACKENDS).map(|(pool, backend)| {
+        let (tenant, name) = pool.id.split_once('/').unwrap_or(("", &pool.id));
+        let labels = [("tenant", tenant), ("pool", name), ("backend", &*backend.authority)];
+        (labels, i64::from(condition(pool, backend, now_ms) == "up"))
+    });
+    families.gauges("veloflux_backend_health", "1: the backend is given requests; 0: it is not", health)?;
+    let counts = ["up", "down", "draining", "ejected"].map(|state| {
+        let count = all().filter(|(pool, backend)| condition(pool, backend, now_ms) == state).count();
+        ([("state", state)], count as i64)
+    });
+    families.gauges("veloflux_backends", "Backends by state", counts.into_iter())
+}
+
+fn condition(pool: &Pool, backend: &Backend, now_ms: u64) -> &'static str {
+    let state = &backend.state;
+    let is_ejected = |policy| eject::phase(policy, state, now_ms) == eject::Phase::Out;
+    if state.draining.load(Relaxed) {
+        "draining"
+    } else if !state.healthy.load(Relaxed) {
+        "down"
+    } else if pool.ejection.as_ref().is_some_and(is_ejected) {
+        "ejected"
+    } else {
+        "up"
+    }
+}
+
+fn process(families: &mut Families<'_>, sources: &Sources, revision: u64) -> fmt::Result {
+    let process = &sources.process;
+    let read = |counter: &AtomicU64| counter.load(Relaxed);
+    families.counters(
+        "veloflux_reloads",
+        "Desired states by what became of them",
+        [
+            ([("result", "accepted")], read(&process.reloads_accepted)),
+            ([("result", "refused")], read(&process.reloads_refused)),
+        ]
+        .into_iter(),
+    )?;
+    families.gauge(
+        "veloflux_config_last_reload_successful",
+        "1 unless the last reload was refused",
+        i64::from(!process.last_reload_refused.load(Relaxed)),
+    )?;
+    families.gauge("veloflux_revision", "Number of the revision in force", revision as i64)?;
+    for (name, help, counter) in [
+        ("veloflux_retries", "Attempts after the first", &process.retries),
+        (
+            "veloflux_connections_refused",
+            "Connections closed at accept: too many",
+            &process.connections_refused,
+        ),
+        ("veloflux_connections_broken", "Connections with a bad PROXY header", &process.connections_broken),
+        ("veloflux_handshakes_failed", "TLS handshakes that failed", &process.handshakes_failed),
+    ] {
+        families.counter(name, help, read(counter))?;
+    }
+    families.counters(
+        "veloflux_log_dropped",
+        "Log lines dropped because the queue was full or the target could not be written",
+        sources.logs.iter().map(|(name, sink)| ([("log", *name)], sink.dropped())),
+    )?;
+    families.gauges(
+        "veloflux_build_info",
+        "The program's version",
+        [([("version", sources.version)], 1)].into_iter(),
+    )
+}
+
+/// The tenants' rows: the first ones by themselves, the rest together, and requests that are nobody's.
+fn by_tenant<'a>(snapshot: &'a Snapshot, nobody: &TenantState) -> Vec<(&'a str, Totals)> {
+    let of = |state: &TenantState| {
+        let mut totals = Totals::default();
+        totals.add(state);
+        totals
+    };
+    let (own, rest) = snapshot.tenants.split_at(snapshot.tenants.len().min(MAX_TENANTS));
+    let mut rows: Vec<_> = own.iter().map(|tenant| (&*tenant.id, of(&tenant.state))).collect();
+    if !rest.is_empty() {
+        let mut others = Totals::default();
+        for tenant in rest {
+            others.add(&tenant.state);
+        }
+        rows.push((OTHER_TENANT, others));
+    }
+    rows.push((NO_TENANT, of(nobody)));
+    rows
+}
+
+/// Counts of one tenant, or of several together.
+#[derive(Debug, Default)]
+struct Totals {
+    requests: [u64; 5],
+    active: i64,
+    duration: HistogramTotals,
+    waf_duration: HistogramTotals,
+    waf_blocked: u64,
+    waf_detected: u64,
+    rejected: u64,
+}
+
+impl Totals {
+    fn add(&mut self, state: &TenantState) {
+        for (total, count) in self.requests.iter_mut().zip(&state.requests) {
+            *total += count.load(Relaxed);
+        }
+        self.active += state.active.load(Relaxed);
+        self.duration.add(&state.duration);
+        self.waf_duration.add(&state.waf_duration);
+        self.waf_blocked += state.waf_blocked.load(Relaxed);
+        self.waf_detected += state.waf_detected.load(Relaxed);
+        self.rejected += state.rejected.load(Relaxed);
+    }
+}
+
+#[derive(Debug, Default)]
+struct HistogramTotals {
+    buckets: [u64; DURATION_BOUNDS_US.len() + 1],
+    sum_us: u64,
+}
+
+impl HistogramTotals {
+    fn add(&mut self, histogram: &Histogram) {
+        for (total, count) in self.buckets.iter_mut().zip(&histogram.buckets) {
+            *total += count.load(Relaxed);
+        }
+        self.sum_us += histogram.sum_us.load(Relaxed);
+    }
+}
+
+/// Writes families of metrics.
+struct Families<'a>(DescriptorEncoder<'a>);
+
+impl Families<'_> {
+    /// `_total` is added to the name.
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: i64) -> fmt::Result {
+        self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    /// `_total` is added to the name.
+    fn counters<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl Iterator<Item = (L, u64)>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (labels, value) in samples {
+            family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
+        }
+        Ok(())
+    }
+
+    fn gauges<L: EncodeLabelSet, V: EncodeGaugeValue>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl Iterator<Item = (L, V)>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (labels, value) in samples {
+            family.encode_family(&labels)?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+
+    fn histograms<'h, L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl Iterator<Item = (L, &'h HistogramTotals)>,
+    ) -> fmt::Result {
+        let seconds = |us: u64| us as f64 / 1e6;
+        let bounds = || DURATION_BOUNDS_US.iter().map(|&us| seconds(us)).chain([f64::INFINITY]);
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        for (labels, totals) in samples {
+            // The encoder makes the counts cumulative.
+            let buckets: Vec<(f64, u64)> = bounds().zip(totals.buckets).collect();
+            family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
+                seconds(totals.sum_us),
+                totals.buckets.iter().sum(),
+                &buckets,
+                None,
+            )?;
+        }
+        Ok(())
+    }
+}

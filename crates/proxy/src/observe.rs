@@ -1,0 +1,320 @@
+//! What is learnt of a request on its way through the stages, and where it goes in the end: the tenant's counters,
+//! the access log and the event log.
+//!
+//! An [`Observation`] writes when it is dropped, so that no way out of the stages, not even a task that is cut,
+//! leaves a request unrecorded.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+use veloflux_snapshot::runtime::TenantState;
+use veloflux_snapshot::{Backend, Route, Tenant};
+use veloflux_waf::{Levels, Match};
+
+use crate::accept::ConnectionInfo;
+use crate::answer::Rejection;
+use crate::core::Core;
+use crate::firewall::Outcome;
+use crate::head::{Known, RequestHead};
+use crate::metrics::NO_TENANT;
+use crate::record::{
+    AccessEntry, EventAction, FirewallEvent, RequestId, RuleMatch, Termination, Timestamp, TlsSession,
+    WafSummary, WafVerdict,
+};
+
+/// Longest host, path, query and user agent in a log line, in bytes.
+const MAX_HOST: usize = 255;
+const MAX_PATH: usize = 1024;
+const MAX_QUERY: usize = 1024;
+const MAX_USER_AGENT: usize = 256;
+const MAX_METHOD: usize = 32;
+const MAX_MESSAGE: usize = 256;
+const MAX_VARIABLE: usize = 128;
+
+/// Most rules in an access entry or an event; the engine bounds what it gathers, this bounds the line.
+const MAX_RULES: usize = 64;
+
+/// One request, observed.
+pub(crate) struct Observation<'a> {
+    core: &'a Core,
+    info: &'a ConnectionInfo,
+    head: Option<&'a RequestHead>,
+    pub(crate) begun: Instant,
+    /// Wall clock at the request's head, in microseconds since 1970.
+    pub(crate) unix_us: u64,
+    id: RequestId,
+    client: IpAddr,
+    tenant: Option<Arc<Tenant>>,
+    route: Option<Arc<str>>,
+    levels: Option<Levels>,
+    /// Status sent; 0: none.
+    pub(crate) status: u16,
+    /// Body bytes received.
+    pub(crate) bytes_in: u64,
+    /// Body bytes sent.
+    pub(crate) bytes_out: u64,
+    pub(crate) retries: u32,
+    upstream: Option<Arc<str>>,
+    asked: Instant,
+    upstream_time_us: Option<u64>,
+    termination: Termination,
+    outcome: Option<Outcome>,
+}
+
+impl<'a> Observation<'a> {
+    /// A request begins. `head` is what could be read of it.
+    pub(crate) fn begin(core: &'a Core, info: &'a ConnectionInfo, head: Option<&'a RequestHead>) -> Self {
+        core.shared.requests.fetch_add(1, Relaxed);
+        let begun = Instant::now();
+        Self {
+            core,
+            info,
+            head,
+            begun,
+            unix_us: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64),
+            id: RequestId::new(),
+            client: info.peer.ip().to_canonical(),
+            tenant: None,
+            route: None,
+            levels: None,
+            status: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            retries: 0,
+            upstream: None,
+            asked: begun,
+            upstream_time_us: None,
+            // What stands here if the task is cut before it says otherwise.
+            termination: Termination::Drained,
+            outcome: None,
+        }
+    }
+
+    pub(crate) fn request_id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        self.info.is_tls()
+    }
+
+    pub(crate) fn client_ip(&self) -> IpAddr {
+        self.client
+    }
+
+    /// The client's address as a number for consistent hashing; the same in every thread and process.
+    pub(crate) fn client_hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.client.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    pub(crate) fn tenant(&mut self, tenant: &Arc<Tenant>) {
+        tenant.state.active.fetch_add(1, Relaxed);
+        self.tenant = Some(tenant.clone());
+    }
+
+    pub(crate) fn route(&mut self, route: &Route) {
+        self.route = Some(route.name.clone());
+        self.levels = route.firewall.as_ref().map(|policy| policy.overlay.levels());
+    }
+
+    pub(crate) fn client(&mut self, client: IpAddr) {
+        self.client = client.to_canonical();
+    }
+
+    /// A backend is asked.
+    pub(crate) fn asked(&mut self, backend: &Backend, now: Instant) {
+        self.upstream = Some(backend.authority.clone());
+        self.asked = now;
+    }
+
+    /// The backend's response head is there.
+    pub(crate) fn answered(&mut self, now: Instant) {
+        self.upstream_time_us = Some((now - self.asked).as_micros() as u64);
+    }
+
+    pub(crate) fn retried(&mut self) {
+        self.retries += 1;
+        self.core.counters.retries.fetch_add(1, Relaxed);
+    }
+
+    /// The request ended in a rejection; `begun`: after its answer had begun.
+    pub(crate) fn rejected(&mut self, rejection: &Rejection, begun: bool) {
+        self.termination = match rejection {
+            Rejection::ClientGone => Termination::ClientClosed,
+            Rejection::RequestTimeout if begun => Termination::ClientTimeout,
+            Rejection::BackendTimeout if begun => Termination::BackendTimeout,
+            Rejection::BackendFailed if begun => Termination::BackendClosed,
+            _ => Termination::Rejected,
+        };
+        if *rejection == Rejection::ClientGone && self.status == 0 {
+            self.status = rejection.status();
+        }
+        // A client that hangs up was not refused, and the firewall's refusals have a counter of their own.
+        if !matches!(rejection, Rejection::ClientGone | Rejection::Blocked { .. }) {
+            self.counters().rejected.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// The stages are over.
+    pub(crate) fn finish(mut self, outcome: Option<Outcome>) {
+        if self.termination == Termination::Drained {
+            self.termination = Termination::Complete;
+        }
+        self.outcome = outcome;
+    }
+
+    fn counters(&self) -> &TenantState {
+        self.tenant.as_ref().map_or(&self.core.counters.nobody, |tenant| &tenant.state)
+    }
+
+    fn tenant_id(&self) -> &str {
+        self.tenant.as_ref().map_or(NO_TENANT, |tenant| &tenant.id)
+    }
+
+    fn count(&self, duration_us: u64) {
+        let counters = self.counters();
+        if let Some(class) =
+            (self.status as usize / 100).checked_sub(1).and_then(|i| counters.requests.get(i))
+        {
+            class.fetch_add(1, Relaxed);
+        }
+        counters.duration.observe(duration_us);
+        if self.tenant.is_some() {
+            counters.active.fetch_sub(1, Relaxed);
+        }
+        if let Some(outcome) = &self.outcome {
+            counters.waf_duration.observe(outcome.spent.as_micros() as u64);
+            match verdict(outcome) {
+                WafVerdict::Blocked => counters.waf_blocked.fetch_add(1, Relaxed),
+                WafVerdict::Detected => counters.waf_detected.fetch_add(1, Relaxed),
+                WafVerdict::Passed => 0,
+            };
+        }
+        self.core.shared.requests.fetch_sub(1, Relaxed);
+    }
+
+    fn log_access(&self, duration_us: u64) {
+        let masker = &self.core.config.masker;
+        let empty = RequestHead::default();
+        let head = self.head.unwrap_or(&empty);
+        let rules: Vec<u64> = self.matches().iter().map(|m| u64::from(m.rule_id)).take(MAX_RULES).collect();
+        self.core.config.access_log.write(&AccessEntry {
+            time: Timestamp::from_unix_us(self.unix_us),
+            request_id: self.id,
+            tenant: self.tenant_id(),
+            route: self.route.as_deref(),
+            client: self.client,
+            host: masker.text(head.authority(), MAX_HOST),
+            method: masker.text(head.method(), MAX_METHOD),
+            path: masker.path(head.path(), MAX_PATH),
+            query: head.has_query.then(|| masker.query(head.query(), MAX_QUERY)),
+            protocol: head.version.as_str(),
+            status: self.status,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            duration_us,
+            upstream: self.upstream.as_deref(),
+            upstream_time_us: self.upstream_time_us,
+            retries: self.retries,
+            tls: self.info.tls_version.map(|version| TlsSession {
+                version,
+                sni: self.info.sni.as_deref().map(|sni| masker.text(sni, MAX_HOST)),
+                alpn: self.info.alpn,
+            }),
+            user_agent: head.fields.first(Known::UserAgent).map(|agent| masker.text(agent, MAX_USER_AGENT)),
+            waf: self.outcome.as_ref().map(|outcome| WafSummary {
+                verdict: verdict(outcome),
+                score: score(outcome.record.inbound_score),
+                rules: &rules,
+            }),
+            termination: self.termination,
+        });
+    }
+
+    fn log_event(&self, outcome: &Outcome) {
+        for error in &outcome.record.internal_errors {
+            tracing::error!(
+                tenant = self.tenant_id(),
+                request_id = self.request_id(),
+                error,
+                "the firewall failed"
+            );
+        }
+        let (Some(head), Some(levels)) = (self.head, self.levels) else { return };
+        if outcome.record.matches.is_empty() && verdict(outcome) == WafVerdict::Passed {
+            return;
+        }
+        let masker = &self.core.config.masker;
+        let rules: Vec<RuleMatch<'_>> = self
+            .matches()
+            .iter()
+            .take(MAX_RULES)
+            .map(|m| RuleMatch {
+                id: u64::from(m.rule_id),
+                message: masker.text(&m.message, MAX_MESSAGE),
+                tags: &m.tags,
+                severity: m.severity.map(veloflux_waf::Severity::level),
+                phase: m.phase,
+                variable: masker.text(&m.variable, MAX_VARIABLE),
+                value: masker.matched(&m.variable, &m.value),
+            })
+            .collect();
+        self.core.config.event_log.write(&FirewallEvent {
+            time: Timestamp::from_unix_us(self.unix_us),
+            request_id: self.id,
+            tenant: self.tenant_id(),
+            route: self.route.as_deref().unwrap_or_default(),
+            action: match verdict(outcome) {
+                WafVerdict::Blocked => EventAction::Blocked,
+                WafVerdict::Detected => EventAction::Detected,
+                WafVerdict::Passed => EventAction::Logged,
+            },
+            client: self.client,
+            method: masker.text(head.method(), MAX_METHOD),
+            host: masker.text(head.authority(), MAX_HOST),
+            path: masker.path(head.path(), MAX_PATH),
+            inbound_score: score(outcome.record.inbound_score),
+            outbound_score: score(outcome.record.outbound_score),
+            inbound_threshold: levels.inbound_threshold,
+            outbound_threshold: levels.outbound_threshold,
+            rules: &rules,
+        });
+    }
+
+    fn matches(&self) -> &[Match] {
+        self.outcome.as_ref().map_or(&[], |outcome| &outcome.record.matches)
+    }
+}
+
+impl Drop for Observation<'_> {
+    fn drop(&mut self) {
+        let duration_us = self.begun.elapsed().as_micros() as u64;
+        self.count(duration_us);
+        if self.core.config.access_log.is_on() {
+            self.log_access(duration_us);
+        }
+        if let Some(outcome) = &self.outcome
+            && self.core.config.event_log.is_on()
+        {
+            self.log_event(outcome);
+        }
+    }
+}
+
+fn verdict(outcome: &Outcome) -> WafVerdict {
+    match &outcome.record {
+        record if record.refused.is_some() => WafVerdict::Blocked,
+        record if record.would_refuse.is_some() => WafVerdict::Detected,
+        _ => WafVerdict::Passed,
+    }
+}
+
+fn score(score: i64) -> u32 {
+    u32::try_from(score.max(0)).unwrap_or(u32::MAX)
+}

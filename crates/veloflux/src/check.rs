@@ -1,0 +1,34 @@
+//! `veloflux check` and `veloflux schema`: what the files must look like, without serving anything.
+
+use veloflux_model::{Desired, Process};
+
+use crate::cli::{Files, Schema, SchemaOf};
+use crate::failure::{Failure, Outcome};
+use crate::load::ProcessFile;
+
+pub(crate) fn run(args: &Files) -> Outcome {
+    let snapshot = match ProcessFile::read(&args.process) {
+        Ok(process) => {
+            crate::serve::edge::masker(&process.process)?;
+            process.loader(args.state.as_deref()).load(1)?
+        }
+        // A wrong process file does not keep the state's problems from being shown.
+        Err(report) => {
+            let state = args.state.as_deref().and_then(|state| crate::load::check_state(state).err());
+            return Err(Failure::new(match state {
+                Some(state) => format!("{report}\n{state}"),
+                None => report.to_string(),
+            }));
+        }
+    };
+    println!("ok: {} tenants", snapshot.tenants.len());
+    Ok(())
+}
+
+pub(crate) fn schema(args: &Schema) {
+    let text = match args.file {
+        SchemaOf::Process => veloflux_model::schema::<Process>(),
+        SchemaOf::State => veloflux_model::schema::<Desired>(),
+    };
+    print!("{text}");
+}

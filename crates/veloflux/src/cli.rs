@@ -1,0 +1,135 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use veloflux_model::value::{Hostname, Version};
+
+/// An edge that many tenants share: TLS, routing, balancing, and the OWASP Core Rule Set for each of them.
+#[derive(Debug, Parser)]
+#[command(name = "veloflux", version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str =
+    "Exit codes: 0 done; 1 refused or failed, with the reason on standard error; 2 wrong usage.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Checks everything that `serve` would: both files, certificates, rule sets.
+    ///
+    /// Each problem is printed as `file:line:column: message`, with what would be right below it.
+    Check(Files),
+    /// Prints the JSON Schema of a file.
+    Schema(Schema),
+    /// Installs, lists and activates rule sets.
+    Crs(Crs),
+    /// Serves what the state file says.
+    ///
+    /// The state is read again on SIGHUP, and (unless the process file says `reload: {watch: false}`) within about
+    /// two seconds of a change to the state file, to a file that it names, or to the active rule set. A state with an
+    /// error changes nothing: the old one stays in force. SIGUSR1 opens log files anew. SIGTERM and SIGINT stop
+    /// accepting and let requests in flight finish, up to `limits.drain_timeout`; a second one ends at once.
+    Serve(Files),
+    /// Runs a small backend that answers with what it was asked.
+    ///
+    /// `/health` answers 200, `/slow?ms=N` waits up to a minute, `/sse?n=N` sends events, `/ws` echoes over WebSocket;
+    /// every other path answers with the backend's name, the request as it came, and the body.
+    DemoUpstream(DemoUpstream),
+    /// Makes a development authority and certificates for host names, for machines of developers only.
+    DevCa(DevCa),
+    /// Serves two demo tenants with three demo backends, all in one process, and prints what to try.
+    Demo(Demo),
+}
+
+/// The two files that an edge is told by.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Files {
+    /// The process file: listeners, limits, logs.
+    #[arg(long, value_name = "FILE", default_value = "veloflux.yaml")]
+    pub(crate) process: PathBuf,
+    /// The state file: tenants. Default: the one that the process file names.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// Which file.
+    pub(crate) file: SchemaOf,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// The process file, `veloflux.yaml`.
+    Process,
+    /// The state file, `state.yaml`.
+    State,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Crs {
+    /// The data directory, as in the process file.
+    #[arg(long, value_name = "DIR", global = true, default_value = "/var/lib/veloflux")]
+    pub(crate) data_dir: PathBuf,
+    #[command(subcommand)]
+    pub(crate) command: CrsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CrsCommand {
+    /// Checks a rule set, copies it into the data directory and activates it.
+    ///
+    /// Refuses one that does not compile whole, and says why. Installing the same content again is no error.
+    Install {
+        /// An unpacked release, Debian's /usr/share/modsecurity-crs, or a release's .tar.gz.
+        #[arg(long, value_name = "DIR|TARBALL")]
+        from: PathBuf,
+        /// Version to install it as. Default: the one that the rule set states.
+        #[arg(long, value_name = "VERSION")]
+        name: Option<Version>,
+    },
+    /// Lists the installed versions; `*` marks the active one.
+    List,
+    /// Makes an installed version the one that is used where a policy names none.
+    Activate {
+        /// The version, as listed.
+        version: Version,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoUpstream {
+    /// Address to listen on; port 0 takes a free one and prints it.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: SocketAddr,
+    /// Name that it answers with.
+    #[arg(long, value_name = "NAME", default_value = "demo")]
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevCa {
+    /// Folder for `ca.pem`, `ca.key`, and `HOST.pem` and `HOST.key` of every host. An authority that is there is used again.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Host name to make a certificate for; may be given several times.
+    #[arg(long = "host", value_name = "HOST", required = true)]
+    pub(crate) hosts: Vec<Hostname>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Folder for everything that the demo makes; what is there is left as it is.
+    #[arg(long, value_name = "DIR", default_value = ".run")]
+    pub(crate) dir: PathBuf,
+    /// Rule set to install if none is active yet.
+    #[arg(long, value_name = "DIR|TARBALL")]
+    pub(crate) crs: Option<PathBuf>,
+    /// Port of the HTTPS listener, for a folder that has no process file yet.
+    #[arg(long, value_name = "PORT", default_value_t = 8443)]
+    pub(crate) port: u16,
+}

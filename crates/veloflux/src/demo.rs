@@ -1,0 +1,184 @@
+//! `veloflux demo`: two tenants, three backends and an edge in one process, with everything they need in one folder.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use tokio::net::TcpListener;
+use veloflux_model::value::Hostname;
+use veloflux_proxy::Edge;
+
+use crate::cli::Demo;
+use crate::crs::{self, Store};
+use crate::failure::{Failure, Outcome};
+use crate::files::{PLAIN, write_new};
+use crate::load::ProcessFile;
+use crate::serve::{Reloads, run_until_told};
+use crate::{demo_upstream, dev_ca, logging};
+
+/// The tenants' host names.
+const ACME: &str = "acme.localhost";
+const GLOBEX: &str = "globex.localhost";
+
+/// The backends: name, and port where the state file is made anew.
+const UPSTREAMS: [(&str, u16); 3] = [("acme-1", 9101), ("acme-2", 9102), ("globex-1", 9103)];
+
+pub(crate) fn run(args: &Demo) -> Outcome {
+    let folder = Folder::prepare(args)?;
+    let process = ProcessFile::read(&folder.process())?;
+    logging::start(&process.process.logs.process);
+    start_upstreams()?;
+    let reloads = Reloads::first(process.loader(None), process.process.reload.watch)?;
+    run_until_told(&process, &reloads, |edge| {
+        print!("{}", folder.what_to_try(edge));
+        Ok(())
+    })
+}
+
+/// The demo's folder. What is there stays, so that it can be edited and started again.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn prepare(args: &Demo) -> Outcome<Self> {
+        let folder = Self(args.dir.clone());
+        fs::create_dir_all(&folder.0).map_err(|error| Failure::file(&folder.0, "make the folder", &error))?;
+        if !folder.certs().join(format!("{GLOBEX}.key")).exists() {
+            let hosts: Result<Vec<Hostname>, _> = [ACME, GLOBEX].iter().map(|host| host.parse()).collect();
+            dev_ca::make(&folder.certs(), &hosts.map_err(|error| Failure::new(error.message))?)?;
+        }
+        write_once(&folder.process(), &process_file(args.port))?;
+        write_once(&folder.0.join("state.yaml"), &state_file())?;
+        let store = Store::in_data_directory(&folder.0.join("data"));
+        if store.active()?.is_none() {
+            let from = args.crs.as_ref().ok_or_else(|| {
+                Failure::new(
+                    "no rule set is active: name one with --crs, such as --crs /usr/share/modsecurity-crs",
+                )
+            })?;
+            println!("{}", crs::install(&store, from, None)?);
+        }
+        Ok(folder)
+    }
+
+    fn process(&self) -> PathBuf {
+        self.0.join("veloflux.yaml")
+    }
+
+    fn certs(&self) -> PathBuf {
+        self.0.join("certs")
+    }
+
+    fn what_to_try(&self, edge: &Edge) -> String {
+        let port = edge.addresses().first().map_or(0, SocketAddr::port);
+        let curl = |host: &str| {
+            let ca = self.certs().join("ca.pem");
+            format!("curl --cacert {} --resolve {host}:{port}:127.0.0.1", ca.display())
+        };
+        let events = self.0.join("events.log");
+        format!(
+            "\n{ACME} and {GLOBEX} are served on port {port}. Try, in another terminal:\n\n\
+             # a page, from one of two backends in turn: 200\n\
+             {acme} https://{ACME}:{port}/\n\n\
+             # an SQL injection: 403 with a request id\n\
+             {globex} \"https://{GLOBEX}:{port}/?id=1%27%20OR%20%271%27%3D%271\"\n\n\
+             # the same with a JSON answer, and what the event log says about it\n\
+             {acme} -H 'Accept: application/problem+json' \"https://{ACME}:{port}/?id=1%27%20UNION%20SELECT%20password%20FROM%20users--%20\"; echo; tail -n 1 {events}\n\n\
+             Ctrl-C drains and ends it.\n",
+            acme = curl(ACME),
+            globex = curl(GLOBEX),
+            events = events.display(),
+        )
+    }
+}
+
+fn write_once(path: &Path, content: &str) -> Outcome {
+    match write_new(path, content.as_bytes(), PLAIN) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(Failure::file(path, "write it", &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn process_file(port: u16) -> String {
+    format!(
+        "# What this node listens on and where its logs go; read at start. `veloflux schema process` describes it.
+data_directory: data
+state: state.yaml
+listeners:
+  - {{address: \"127.0.0.1:{port}\", protocol: https}}
+  - {{address: \"127.0.0.1:{plain}\", protocol: redirect}}
+metrics: {{address: \"127.0.0.1:{metrics}\"}}
+logs:
+  access: {{output: {{file: access.log}}}}
+  events: {{output: {{file: events.log}}}}
+",
+        plain = port.wrapping_sub(363).max(1024),
+        metrics = port.wrapping_add(1000).max(1024),
+    )
+}
+
+fn state_file() -> String {
+    let [(_, one), (_, two), (_, three)] = UPSTREAMS;
+    format!(
+        "# Two tenants; a change is taken in within two seconds. `veloflux schema state` describes the keys.
+tenants:
+  - name: acme
+    domains: [{{host: {ACME}}}]
+    certificates: [{{name: main, cert_file: certs/{ACME}.pem, key_file: certs/{ACME}.key}}]
+    pools:
+      - name: web
+        algorithm: round_robin
+        backends: [{{address: \"127.0.0.1:{one}\"}}, {{address: \"127.0.0.1:{two}\"}}]
+        health_check: {{path: /health, interval: 5s, timeout: 1s}}
+    routes: [{{name: all, forward: {{pool: web}}}}]
+    firewall: {{mode: block, paranoia_level: 1}}
+  - name: globex
+    domains: [{{host: {GLOBEX}}}]
+    certificates: [{{name: main, cert_file: certs/{GLOBEX}.pem, key_file: certs/{GLOBEX}.key}}]
+    pools:
+      - name: web
+        backends: [{{address: \"127.0.0.1:{three}\"}}]
+    routes: [{{name: all, forward: {{pool: web}}}}]
+    firewall: {{mode: block, paranoia_level: 2}}
+"
+    )
+}
+
+/// Starts the backends on a thread of their own; returns once all listen.
+fn start_upstreams() -> Outcome {
+    let mut listeners = Vec::new();
+    for (name, port) in UPSTREAMS {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let cannot = |error: &std::io::Error| {
+            Failure::new(format!("the demo backend {name} cannot listen on {address}: {error}"))
+        };
+        let listener = std::net::TcpListener::bind(address).map_err(|error| cannot(&error))?;
+        listener.set_nonblocking(true).map_err(|error| cannot(&error))?;
+        listeners.push((name, listener));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("cannot start the runtime: {error}")))?;
+    let backends = move || {
+        runtime.block_on(async {
+            let mut running = tokio::task::JoinSet::new();
+            for (name, listener) in listeners {
+                match TcpListener::from_std(listener) {
+                    Ok(listener) => {
+                        running.spawn(demo_upstream::serve(listener, name.to_owned()));
+                    }
+                    Err(error) => tracing::error!(name, %error, "a demo backend cannot serve"),
+                }
+            }
+            running.join_all().await;
+        });
+    };
+    thread::Builder::new()
+        .name("demo-upstreams".to_owned())
+        .spawn(backends)
+        .map(|_| ())
+        .map_err(|error| Failure::new(format!("cannot start a thread: {error}")))
+}
