@@ -28,7 +28,7 @@ pub const MATCHES: usize = 1_000;
 /// Links evaluated against values in one transaction; more are an internal error.
 pub const EVALUATIONS: u64 = 50_000_000;
 /// TX variables whose names rules make at run time.
-pub const DYNAMIC_VARIABLES: usize = 4_096;
+pub const DYNAMIC_VARIABLES: usize = 2 * ARGUMENTS;
 /// Bytes of one TX variable; longer values are cut.
 pub const VARIABLE_BYTES: usize = 64 << 10;
 /// Bytes of one expanded text (message, log data, operator argument); longer ones are cut.

@@ -4,5 +4,6 @@ mod bodies;
 mod common;
 mod crs;
 mod errors;
+mod hostile;
 mod language;
 mod overlay;
