@@ -123,7 +123,7 @@ impl<'p> State<'p> {
                     previous = Some(form.into_owned());
                 }
                 if let Some(form) = previous.as_ref().filter(|_| matches) {
-                    self.remember(candidate, link, form);
+                    self.remember(candidate, link, form)?;
                     self.act(data, link)?;
                     any = true;
                 }
@@ -142,15 +142,17 @@ impl<'p> State<'p> {
     }
 
     /// Notes a value that matched, for `MATCHED_VAR` and its kin, and what was captured.
-    fn remember(&mut self, candidate: &Candidate<'_>, link: &Link, form: &[u8]) {
+    fn remember(&mut self, candidate: &Candidate<'_>, link: &Link, form: &[u8]) -> Result<(), Failure> {
         if link.capture && !self.captures.is_empty() {
             self.store_captures(form);
         }
         let matched = MatchedVariable { name: candidate.name(), value: form.to_vec() };
-        if self.matched.len() < limits::MATCHES {
-            self.matched.push(matched.clone());
+        if self.matched.len() >= limits::MATCHED_VALUES {
+            return Err(Failure::Limit("values matched by a chain"));
         }
+        self.matched.push(matched.clone());
         self.last_match = Some(matched);
+        Ok(())
     }
 
     /// Does what a link does on each match.

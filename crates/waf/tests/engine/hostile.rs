@@ -63,6 +63,30 @@ fn an_overlay_of_another_rule_set_refuses() {
 }
 
 #[test]
+fn harmless_matches_do_not_blind_a_chain() {
+    let text = r#"
+        SecRule ARGS "@rx ^v" "id:1,phase:2,deny,chain"
+            SecRule MATCHED_VARS "@streq v-evil"
+    "#;
+    let harmless = "a=v&".repeat(4_000);
+    assert_eq!(
+        Request::post("application/x-www-form-urlencoded", format!("{harmless}a=v-evil"))
+            .against(text)
+            .status,
+        403
+    );
+    assert_eq!(Request::post("application/x-www-form-urlencoded", harmless).against(text).status, 0);
+}
+
+#[test]
+fn a_chain_that_multiplies_its_matches_is_stopped() {
+    let links = "SecRule MATCHED_VARS \"@rx .\" \"chain\"\n".repeat(20);
+    let text = format!("SecRule ARGS \"@rx .\" \"id:1,phase:1,pass,chain\"\n{links}SecRule ARGS \"@rx .\"");
+    let seen = Request::get(&format!("/?{}", "a=1&".repeat(100))).against(&text);
+    assert_eq!((seen.status, seen.record.refused.unwrap().cause), (500, Cause::Internal(Internal::Limit)));
+}
+
+#[test]
 fn records_are_bounded() {
     let text = r#"
         SecRule ARGS "@rx ." "id:1,phase:1,deny,logdata:'%{MATCHED_VAR}',setvar:'tx.copy=%{MATCHED_VAR}'"
