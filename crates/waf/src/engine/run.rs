@@ -6,7 +6,7 @@ use super::Failure;
 use super::bag::{Value, number};
 use super::collect::Candidate;
 use super::data::Data;
-use super::forms::{stages, transform};
+use super::forms::transform;
 use super::state::{LOGGING, MatchedVariable, State};
 use crate::check::Check;
 use crate::limits;
@@ -103,11 +103,10 @@ impl<'p> State<'p> {
         }
         let asked = self.ask(data, &link.check);
         let chains = &self.ruleset.chains;
-        let stages = stages(chains, link.chain, link.multi_match);
         let mut any = false;
         for candidate in &candidates {
             let mut previous: Option<Vec<u8>> = None;
-            for &stage in &stages {
+            for &stage in &link.stages {
                 let form = match candidate.id {
                     Some(id) => {
                         let form = self.forms.form(chains, data, id, stage)?;
@@ -119,7 +118,7 @@ impl<'p> State<'p> {
                     continue;
                 }
                 let matches = asked.matches(&form, &mut self.captures)? != link.negated;
-                if matches || stages.len() > 1 {
+                if matches || link.stages.len() > 1 {
                     previous = Some(form.into_owned());
                 }
                 if let Some(form) = previous.as_ref().filter(|_| matches) {
