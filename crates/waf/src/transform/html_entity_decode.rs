@@ -1,8 +1,8 @@
 //! `htmlEntityDecode`: the entities that stand for one byte.
 //!
-//! What libmodsecurity v3 decodes: `&#x` and one or two hexadecimal digits, `&#` and one to three decimal digits
-//! (modulo 256), and names that *begin* with `quot`, `amp`, `lt`, `gt` or `nbsp` (0xA0), whatever their case; the
-//! semicolon is optional. All else stays. Example: `&lt;a&#x3d;&quot` gives `<a="`.
+//! What libmodsecurity v3 decodes: `&#x` and up to two hexadecimal digits, `&#` and up to three decimal digits (modulo
+//! 256), both after any number of zeros, and names that *begin* with `quot`, `amp`, `lt`, `gt` or `nbsp` (0xA0),
+//! whatever their case; the semicolon is optional. All else stays. Example: `&lt;a&#x3d;&quot` gives `<a="`.
 
 use super::bytes::hex_value;
 use super::output::Output;
@@ -53,10 +53,11 @@ fn decode(text: &[u8]) -> Option<(u8, usize)> {
 }
 
 fn number(text: &[u8], max_digits: usize, base: u16, prefix: usize) -> Option<(u8, usize)> {
-    let digits = text.iter().take(max_digits).map_while(|&byte| hex_value(byte).map(u16::from));
+    let zeros = text.iter().take_while(|&&byte| byte == b'0').count();
+    let digits = text[zeros..].iter().take(max_digits).map_while(|&byte| hex_value(byte).map(u16::from));
     let (value, count) = digits
         .take_while(|&digit| digit < base)
-        .fold((0, 0), |(value, count), digit| (value * base + digit, count + 1));
+        .fold((0, zeros), |(value, count), digit| (value * base + digit, count + 1));
     (count > 0).then_some((value as u8, prefix + count))
 }
 
@@ -79,8 +80,13 @@ mod tests {
     }
 
     #[test]
+    fn leading_zeros_do_not_count() {
+        assert_eq!(&*apply(b"&#0000000065;&#x0000041;&#00;"), b"AA\0");
+    }
+
+    #[test]
     fn digits_beyond_a_byte_stay_text() {
         assert_eq!(&*apply(b"&#x4100;"), b"A00;");
-        assert_eq!(&*apply(b"&#0655;"), b"A5;");
+        assert_eq!(&*apply(b"&#6553;"), b"\x8f3;");
     }
 }
