@@ -38,7 +38,8 @@ async fn stages<'s, C: Client>(
     inspection: &mut Inspection<'s>,
     observed: &mut Observation<'_>,
 ) -> Result<(), Rejection> {
-    let host = route::host_name(head.authority()).ok_or(Rejection::UnknownHost)?;
+    let host =
+        route::host_name(head.authority()).ok_or(Rejection::BadRequest("the request names no host"))?;
     let tenant = route::tenant(snapshot, &host, info.sni.as_deref())?;
     observed.tenant(tenant);
     if info.redirect {

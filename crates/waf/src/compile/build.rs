@@ -190,7 +190,8 @@ impl Builder<'_> {
         let actions = &rule.head().actions;
         let inherited =
             rule.defaults.as_ref().map_or(Disruptive::Pass, |defaults| defaults.disruptive.clone());
-        let status = actions.status.or(rule.defaults.as_ref().and_then(|defaults| defaults.status));
+        let own = rule.links.iter().rev().find_map(|link| link.actions.status);
+        let status = own.or(rule.defaults.as_ref().and_then(|defaults| defaults.status));
         let disruptive = match actions.disruptive.clone() {
             None | Some(Disruptive::Block) => inherited,
             Some(own) => own,

@@ -130,7 +130,13 @@ fn percent_decoded(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(pieces.join(&b'+'))
 }
 
-fn header(data: &mut Data, state: &mut State<'_>, limits: &body::Limits, name: &[u8], value: &[u8]) -> Result<(), Failure> {
+fn header(
+    data: &mut Data,
+    state: &mut State<'_>,
+    limits: &body::Limits,
+    name: &[u8],
+    value: &[u8],
+) -> Result<(), Failure> {
     match name.to_ascii_lowercase().as_slice() {
         b"cookie" => arguments(data, Group::RequestCookies, &body::cookies::parse(value, limits)),
         b"content-type" if state.processor.is_none() => {
@@ -155,7 +161,7 @@ fn header(data: &mut Data, state: &mut State<'_>, limits: &body::Limits, name: &
 /// RFC 7617: `Basic` and the Base64 of `user:password`.
 fn authorization(data: &mut Data, value: &[u8]) -> Result<(), Failure> {
     let value = value.trim_ascii();
-    let end = value.iter().position(|byte| byte.is_ascii_whitespace()).unwrap_or(value.len());
+    let end = value.iter().position(u8::is_ascii_whitespace).unwrap_or(value.len());
     let (scheme, credentials) = value.split_at(end);
     data.set(Variable::AuthType, scheme)?;
     if !scheme.eq_ignore_ascii_case(b"basic") {

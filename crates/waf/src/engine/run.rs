@@ -7,16 +7,13 @@ use super::bag::{Value, number};
 use super::collect::Candidate;
 use super::data::Data;
 use super::forms::{stages, transform};
-use super::state::{MatchedVariable, State};
+use super::state::{LOGGING, MatchedVariable, State};
 use crate::check::Check;
 use crate::limits;
 use crate::operator::{Captures, Operator, OperatorFailure, RuntimeOperator};
 use crate::program::{Allow, Change, ChangeKind, Control, EngineMode, Link, MemberName, Outcome, Rule};
 use crate::record::{Cause, Match, Refusal};
 use crate::template::{Part, Template};
-
-/// The phase of the logging rules, which nothing keeps from running.
-const LOGGING: u8 = 5;
 
 /// Where a phase goes on.
 enum Next {
