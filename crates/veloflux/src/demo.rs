@@ -76,14 +76,15 @@ impl Folder {
             format!("curl --cacert {} --resolve {host}:{port}:127.0.0.1", ca.display())
         };
         let events = self.0.join("events.log");
+        let attack = "id=1%27%20UNION%20SELECT%20password%20FROM%20users--%20";
         format!(
             "\n{ACME} and {GLOBEX} are served on port {port}. Try, in another terminal:\n\n\
              # a page, from one of two backends in turn: 200\n\
              {acme} https://{ACME}:{port}/\n\n\
              # an SQL injection: 403 with a request id\n\
-             {globex} \"https://{GLOBEX}:{port}/?id=1%27%20OR%20%271%27%3D%271\"\n\n\
-             # the same with a JSON answer, and what the event log says about it\n\
-             {acme} -H 'Accept: application/problem+json' \"https://{ACME}:{port}/?id=1%27%20UNION%20SELECT%20password%20FROM%20users--%20\"; echo; tail -n 1 {events}\n\n\
+             {acme} -i \"https://{ACME}:{port}/?{attack}\"\n\n\
+             # the same at the other tenant as a browser would see it, and what the event log says about it\n\
+             {globex} -H 'Accept: text/html' \"https://{GLOBEX}:{port}/?{attack}\"; sleep 1; tail -n 1 {events}\n\n\
              Ctrl-C drains and ends it.\n",
             acme = curl(ACME),
             globex = curl(GLOBEX),
@@ -108,13 +109,11 @@ data_directory: data
 state: state.yaml
 listeners:
   - {{address: \"127.0.0.1:{port}\", protocol: https}}
-  - {{address: \"127.0.0.1:{plain}\", protocol: redirect}}
 metrics: {{address: \"127.0.0.1:{metrics}\"}}
 logs:
   access: {{output: {{file: access.log}}}}
   events: {{output: {{file: events.log}}}}
 ",
-        plain = port.wrapping_sub(363).max(1024),
         metrics = port.wrapping_add(1000).max(1024),
     )
 }
