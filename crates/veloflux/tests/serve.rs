@@ -63,7 +63,7 @@ impl Serving {
     }
 
     fn ask(&self) -> String {
-        ask(self.address)
+        ask(self.address, "/")
     }
 
     fn ends_with(&mut self) -> Option<i32> {
@@ -86,10 +86,10 @@ impl Drop for Serving {
 }
 
 /// The whole response to a request on a connection of its own.
-fn ask(address: SocketAddr) -> String {
+fn ask(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: a.localhost\r\nConnection: close\r\n\r\n").unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: a.localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut response = String::new();
     stream.read_to_string(&mut response).unwrap();
     response
@@ -172,7 +172,7 @@ fn a_request_in_flight_finishes_before_the_process_ends() {
     let mut serving = Serving::start(folder.path(), "false");
     let address = serving.address;
     let response = thread::scope(|scope| {
-        let asked = scope.spawn(|| ask(address));
+        let asked = scope.spawn(|| ask(address, "/"));
         has_come.recv_timeout(PATIENCE).unwrap();
         serving.signal("TERM");
         serving.hear("draining");
@@ -216,4 +216,51 @@ fn a_taken_address_is_refused_with_a_reason() {
         .unwrap();
     assert_eq!(ended.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&ended.stderr).contains(&format!("cannot listen on {address}")));
+}
+
+/// A rule set in the layout of the CRS, with one rule.
+fn release(folder: &Path) -> String {
+    let root = folder.join("crs");
+    fs::create_dir_all(root.join("rules")).unwrap();
+    fs::write(root.join("crs-setup.conf"), "SecComponentSignature \"OWASP_CRS/9.1.0\"\n").unwrap();
+    fs::write(root.join("rules/a.conf"), "SecRule ARGS \"@contains evil\" \"id:9100,phase:2,deny\"\n")
+        .unwrap();
+    root.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_demo_makes_what_it_needs_and_says_what_to_try() {
+    let folder = tempfile::tempdir().unwrap();
+    let crs = release(folder.path());
+    // A range of five ports that are most likely free: beside one that the system just gave.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().min(65_531);
+    let start = |crs: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_veloflux"))
+            .args(["demo", "--dir", "run", "--port", &port.to_string()])
+            .args(crs)
+            .current_dir(folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let without = start(&[]).wait_with_output().unwrap();
+    assert_eq!(without.status.code(), Some(1));
+
+    // The second start finds everything there.
+    for crs in [&["--crs", &crs][..], &[]] {
+        let mut demo = start(crs);
+        let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let commands: Vec<String> = lines
+            .by_ref()
+            .take_while(|line| !line.starts_with("Ctrl-C"))
+            .filter(|line| line.starts_with("curl --cacert run/certs/ca.pem --resolve "))
+            .collect();
+        assert_eq!(commands.len(), 3);
+        let ready = ask(SocketAddr::from(([127, 0, 0, 1], port + 1)), "/readyz");
+        assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
+        assert!(ask(SocketAddr::from(([127, 0, 0, 1], port + 3)), "/").contains("Hello from acme-2"));
+        let told = Command::new("kill").args(["-INT", &demo.id().to_string()]).status().unwrap();
+        assert!(told.success() && demo.wait().unwrap().success());
+    }
 }
