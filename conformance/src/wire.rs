@@ -22,14 +22,18 @@ pub struct Request<'a> {
     pub body: Vec<u8>,
 }
 
-/// Reads the request at the start of `bytes`.
+/// Reads the request at the start of `bytes`. A length beside a transfer coding is dropped, as RFC 9112 section 6.3
+/// demands of whoever passes the request on.
 pub fn request(bytes: &[u8]) -> Option<Request<'_>> {
     let (head, rest) = split_head(bytes)?;
     let mut lines = lines(head);
     let mut parts = lines.next()?.splitn(3, |byte| *byte == b' ');
     let (method, target, protocol) = (parts.next()?, parts.next()?, parts.next()?);
-    let headers = lines.map(field).collect::<Option<Vec<_>>>()?;
+    let mut headers = lines.map(field).collect::<Option<Vec<_>>>()?;
     let body = body(&headers, rest)?;
+    if header(&headers, "Transfer-Encoding").is_some() {
+        headers.retain(|(name, _)| !name.eq_ignore_ascii_case(b"Content-Length"));
+    }
     (!method.is_empty() && !target.is_empty()).then_some(Request { method, target, protocol, headers, body })
 }
 
@@ -108,6 +112,14 @@ mod tests {
         assert_eq!(header(&request.headers, "host"), Some(&b"h"[..]));
         assert_eq!(header(&request.headers, "empty"), Some(&b""[..]));
         assert_eq!(request.body, b"abc");
+    }
+
+    #[test]
+    fn a_length_beside_a_coding_is_dropped() {
+        let bytes =
+            b"POST / HTTP/1.1\r\nContent-Length: 99\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
+        let request = request(bytes).unwrap();
+        assert_eq!((&request.body[..], header(&request.headers, "Content-Length")), (&b"x"[..], None));
     }
 
     #[test]

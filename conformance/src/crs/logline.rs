@@ -19,7 +19,7 @@ pub struct LogLine {
 }
 
 impl LogLine {
-    /// The line as text.
+    /// The line as text; control characters are written as `\x0a`, so that a match stays one line.
     pub fn text(&self) -> String {
         let mut line = format!("ModSecurity: Warning. Match at {}. [id \"{}\"]", self.variable, self.id);
         let texts =
@@ -27,6 +27,32 @@ impl LogLine {
         for (name, value) in texts.chain(self.tags.iter().map(|tag| ("tag", tag))) {
             line.extend([" [", name, " \"", value, "\"]"]);
         }
-        line
+        escape_controls(&line)
+    }
+}
+
+fn escape_controls(text: &str) -> String {
+    let escaped = text.chars().map(|char| match char {
+        '\0'..='\x1f' | '\x7f' => format!("\\x{:02x}", u32::from(char)),
+        _ => char.to_string(),
+    });
+    escaped.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_match_is_one_line_with_its_parts_in_order() {
+        let line = LogLine {
+            id: 7,
+            message: "m".into(),
+            data: "a\r\nb".into(),
+            variable: "ARGS:q".into(),
+            tags: vec!["t".into(), "u".into()],
+        };
+        let expected = r#"ModSecurity: Warning. Match at ARGS:q. [id "7"] [msg "m"] [data "a\x0d\x0ab"] [tag "t"] [tag "u"]"#;
+        assert_eq!(line.text(), expected);
     }
 }

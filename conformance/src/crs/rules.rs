@@ -11,6 +11,8 @@ use veloflux_waf::MemFiles;
 const SUITE_SETTINGS: &str = r#"
 SecAction "id:1000001,phase:1,pass,nolog,t:none,\
     setvar:tx.crs_validate_utf8_encoding=1,\
+    setvar:tx.max_num_args=255,\
+    setvar:tx.arg_name_length=100,\
     setvar:tx.arg_length=400,\
     setvar:tx.total_arg_length=6400,\
     setvar:tx.max_file_size=64100,\

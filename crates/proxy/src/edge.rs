@@ -23,6 +23,9 @@ use crate::metrics::{self, Metrics, ProcessCounters, Sources};
 use crate::tls;
 use crate::upstream::Connections;
 
+/// How long the end waits for the logs to be written.
+const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Why an edge could not be started.
 #[derive(Debug)]
 pub enum StartError {
@@ -73,6 +76,7 @@ pub struct Edge {
     stage: watch::Sender<Stage>,
     threads: Vec<JoinHandle<()>>,
     shared: Arc<Shared>,
+    config: Arc<EdgeConfig>,
 }
 
 impl Edge {
@@ -143,7 +147,7 @@ impl Edge {
             threads.push(thread.map_err(StartError::Thread)?);
         }
         let addresses = listeners.iter().map(|l| l.address).collect();
-        Ok(Self { addresses, metrics: metrics_address, stage, threads, shared })
+        Ok(Self { addresses, metrics: metrics_address, stage, threads, shared, config })
     }
 
     /// The addresses listened on, in the order of the configuration.
@@ -154,6 +158,12 @@ impl Edge {
     /// The address of the metrics listener.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics
+    }
+
+    /// Opens the log files anew, after they were moved away. `false`: a log is too busy, try again.
+    pub fn reopen_logs(&self) -> bool {
+        // Both, whatever becomes of the first.
+        self.config.access_log.reopen() & self.config.event_log.reopen()
     }
 
     /// Stops accepting, lets requests in flight finish until `deadline` from now, then cuts what is left.
@@ -173,6 +183,11 @@ impl Edge {
         for thread in self.threads {
             if thread.join().is_err() {
                 tracing::error!("a serving thread panicked");
+            }
+        }
+        for log in [&self.config.access_log, &self.config.event_log] {
+            if !log.flush(LOG_FLUSH_TIMEOUT) {
+                tracing::warn!("a log could not be written to its end");
             }
         }
         report

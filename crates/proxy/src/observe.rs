@@ -155,7 +155,10 @@ impl<'a> Observation<'a> {
         if *rejection == Rejection::ClientGone && self.status == 0 {
             self.status = rejection.status();
         }
-        self.counters().rejected.fetch_add(1, Relaxed);
+        // A client that hangs up was not refused, and the firewall's refusals have a counter of their own.
+        if !matches!(rejection, Rejection::ClientGone | Rejection::Blocked { .. }) {
+            self.counters().rejected.fetch_add(1, Relaxed);
+        }
     }
 
     /// The stages are over.

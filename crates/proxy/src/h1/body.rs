@@ -100,7 +100,7 @@ impl Decoder {
                     [] | [b'\r'] => return Ok((skip, Part::More)),
                     _ => return Err(BrokenFraming("chunk data is longer than its size")),
                 },
-                State::Trailers(seen) => match line(rest, MAX_TRAILER_BYTES - seen)? {
+                State::Trailers(seen) => match line(rest, MAX_TRAILER_BYTES.saturating_sub(seen))? {
                     None => return Ok((skip, Part::More)),
                     Some([]) => {
                         skip += 2;

@@ -266,9 +266,9 @@ impl Masker {
 /// become U+FFFD.
 fn within(bytes: &[u8], max_len: usize, mask: impl Fn(&str) -> Cow<'_, str>) -> Masked<'_> {
     let window = &bytes[..bytes.len().min(max_len.saturating_add(LOOKAHEAD))];
-    let masked = match String::from_utf8_lossy(window) {
-        Cow::Borrowed(text) => mask(text),
-        Cow::Owned(text) => Cow::Owned(mask(&text).into_owned()),
+    let masked = match std::str::from_utf8(window) {
+        Ok(text) => mask(text),
+        Err(_) => Cow::Owned(mask(&String::from_utf8_lossy(window)).into_owned()),
     };
     let end = masked.floor_char_boundary(max_len);
     Masked(match masked {
@@ -283,16 +283,22 @@ fn within(bytes: &[u8], max_len: usize, mask: impl Fn(&str) -> Cow<'_, str>) -> 
 /// Masks each part of a text that is split by `separator`. Ordinary text is borrowed whole, not put together
 /// again.
 fn mask_each<'a>(text: &'a str, separator: char, mask: impl Fn(&'a str) -> Cow<'a, str>) -> Cow<'a, str> {
-    if text.split(separator).all(|part| matches!(mask(part), Cow::Borrowed(_))) {
+    let mut masked = String::new();
+    // Up to where `text` has been taken over into `masked`.
+    let mut done = 0;
+    let mut part_at = 0;
+    for part in text.split(separator) {
+        if let Cow::Owned(shown) = mask(part) {
+            masked.push_str(&text[done..part_at]);
+            masked.push_str(&shown);
+            done = part_at + part.len();
+        }
+        part_at += part.len() + separator.len_utf8();
+    }
+    if done == 0 {
         return Cow::Borrowed(text);
     }
-    let mut masked = String::with_capacity(text.len());
-    for (number, part) in text.split(separator).enumerate() {
-        if number > 0 {
-            masked.push(separator);
-        }
-        masked.push_str(&mask(part));
-    }
+    masked.push_str(&text[done..]);
     Cow::Owned(masked)
 }
 

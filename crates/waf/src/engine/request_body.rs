@@ -38,9 +38,9 @@ pub(super) fn read(data: &mut Data, state: &State<'_>, body: &[u8], complete: bo
     };
     let is_cut = |error: &BodyError| !complete && error.offset >= body.len();
     let error = error.filter(|error| !is_cut(error));
-    // As the reference manual has it, REQUEST_BODY is there unless the body has a structure of its own, whose values
-    // are looked at instead. Here it is there too when that structure could not be read.
-    if error.is_some() || matches!(state.processor, None | Some(BodyProcessor::Urlencoded)) {
+    // As the reference manual has it, REQUEST_BODY is not there when parts or XML are looked at instead. It is for JSON,
+    // whose arguments show no names of empty objects and of arrays; and for whatever could not be read.
+    if error.is_some() || !matches!(state.processor, Some(BodyProcessor::Multipart | BodyProcessor::Xml)) {
         data.set(Variable::RequestBody, body)?;
     }
     if let (Some(error), Some(processor)) = (error, state.processor) {
