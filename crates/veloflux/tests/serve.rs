@@ -228,19 +228,25 @@ fn release(folder: &Path) -> String {
     root.to_str().unwrap().to_owned()
 }
 
+/// The first of five ports in a row that nobody listens on, below those that the system gives to connections.
+fn five_free_ports() -> u16 {
+    let first = 15_000 + (std::process::id() % 3_000) as u16 * 5;
+    let free = |port: u16| (port..port + 5).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
+    (first..32_000).step_by(5).find(|port| free(*port)).unwrap()
+}
+
 #[test]
 fn the_demo_makes_what_it_needs_and_says_what_to_try() {
     let folder = tempfile::tempdir().unwrap();
     let crs = release(folder.path());
-    // A range of five ports that are most likely free: beside one that the system just gave.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().min(65_531);
+    let port = five_free_ports();
     let start = |crs: &[&str]| {
         Command::new(env!("CARGO_BIN_EXE_veloflux"))
             .args(["demo", "--dir", "run", "--port", &port.to_string()])
             .args(crs)
             .current_dir(folder.path())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::inherit())
             .spawn()
             .unwrap()
     };
