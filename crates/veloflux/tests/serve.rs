@@ -24,7 +24,7 @@ struct Serving {
 impl Serving {
     fn start(folder: &Path, reload: &str) -> Self {
         let process_file = format!(
-            "data_directory: data\nlisteners: [{{address: \"127.0.0.1:0\", protocol: http}}]\nthreads: 1\nreload: {{watch: {reload}}}\nlimits: {{drain_timeout: 10s}}\nlogs: {{access: {{output: off}}, events: {{output: off}}}}\n"
+            "data_directory: data\nlisteners: [{{address: \"127.0.0.1:0\", protocol: http}}]\nthreads: 1\nreload: {{watch: {reload}}}\nlimits: {{drain_timeout: 10s}}\nlogs: {{access: {{output: {{file: access.log}}}}, events: {{output: off}}}}\n"
         );
         fs::write(folder.join("veloflux.yaml"), process_file).unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_veloflux"))
@@ -144,6 +144,45 @@ fn a_changed_file_is_taken_in_by_itself() {
     fs::write(&state, answering("two")).unwrap();
     serving.hear("\"reloaded\"");
     assert!(serving.ask().ends_with("\r\n\r\ntwo"));
+}
+
+#[test]
+fn a_renewed_certificate_is_taken_in_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let renew = || {
+        let made = Command::new(env!("CARGO_BIN_EXE_veloflux"))
+            .args(["dev-ca", "--dir", "certs", "--host", "a.localhost"])
+            .current_dir(folder.path())
+            .output();
+        assert!(made.unwrap().status.success());
+    };
+    renew();
+    let certificate =
+        "certificates: [{name: a, cert_file: certs/a.localhost.pem, key_file: certs/a.localhost.key}]";
+    let state = answering("one").replace("    routes:", &format!("    {certificate}\n    routes:"));
+    fs::write(folder.path().join("state.yaml"), state).unwrap();
+    let serving = Serving::start(folder.path(), "true");
+    renew();
+    serving.hear("\"reloaded\"");
+}
+
+#[test]
+fn a_log_that_was_moved_away_is_opened_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("state.yaml"), answering("one")).unwrap();
+    let mut serving = Serving::start(folder.path(), "false");
+    let (log, old) = (folder.path().join("access.log"), folder.path().join("access.log.1"));
+    serving.ask();
+    fs::rename(&log, &old).unwrap();
+    serving.signal("USR1");
+    serving.hear("opened anew");
+    serving.ask();
+    serving.signal("TERM");
+    assert_eq!(serving.ends_with(), Some(0));
+    // Every line is written by the end of the drain, the first one to the file that was open then.
+    for file in [old, log] {
+        assert_eq!(fs::read_to_string(file).unwrap().lines().count(), 1);
+    }
 }
 
 /// A backend that says when a request has come and answers when it is told to.
