@@ -54,7 +54,9 @@ impl<const MIN_MS: u64, const MAX_MS: u64> fmt::Display for Period<MIN_MS, MAX_M
 text_value!(Period<MIN_MS, MAX_MS>, "a length of time such as `5s`", {
     "type": "string",
     "pattern": "^[0-9]+(ms|s|m|h|d)$",
-    "description": format!("Length of time with its unit (ms, s, m, h, d), {} to {}.", Self(MIN_MS), Self(MAX_MS)),
+    // A field's own description takes the place of this one; the title stays.
+    "title": format!("{} to {}", Self(MIN_MS), Self(MAX_MS)),
+    "description": "Length of time with its unit (ms, s, m, h, d).",
     "examples": ["250ms", "5s"]
 });
 

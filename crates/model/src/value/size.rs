@@ -68,7 +68,9 @@ impl<const MIN: u64, const MAX: u64> fmt::Display for ByteSize<MIN, MAX> {
 text_value!(ByteSize<MIN, MAX>, "a size such as `128KiB`", {
     "type": ["string", "integer"],
     "pattern": "^[0-9]+(B|KiB|MiB|GiB|TiB)?$",
-    "description": format!("Size with its unit (B, KiB, MiB, GiB, TiB), {} to {}.", Self(MIN), Self(MAX)),
+    // A field's own description takes the place of this one; the title stays.
+    "title": format!("{} to {}", Self(MIN), Self(MAX)),
+    "description": "Size with its unit (B, KiB, MiB, GiB, TiB).",
     "examples": ["128KiB", "10MiB"]
 });
 
