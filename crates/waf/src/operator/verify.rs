@@ -65,9 +65,8 @@ impl Number {
     }
 
     fn is_valid(self, candidate: &[u8]) -> bool {
-        let digits =
-            || candidate.iter().filter(|byte| byte.is_ascii_digit()).map(|byte| u32::from(byte - b'0'));
-        let digits: Vec<u32> = digits().collect();
+        let digits = candidate.iter().filter(|byte| byte.is_ascii_digit());
+        let digits: Vec<u32> = digits.map(|byte| u32::from(byte - b'0')).collect();
         match self {
             Self::Card => verify_cc::is_valid(&digits),
             Self::Cpf => digits.first_chunk().is_some_and(verify_cpf::is_valid),
