@@ -16,6 +16,8 @@ pub const TARGETS: usize = 512;
 pub const TRANSFORMATIONS: usize = 32;
 /// Mistakes reported before the compiler gives up.
 pub const ERRORS: usize = 200;
+/// Remarks kept about what has no effect.
+pub const NOTES: usize = 1_000;
 /// Exclusions of one tenant.
 pub const EXCLUSIONS: usize = 4_096;
 

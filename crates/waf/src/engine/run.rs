@@ -27,7 +27,7 @@ impl<'p> State<'p> {
         if phase != LOGGING && self.is_allowed(phase) {
             return Ok(());
         }
-        let program: &'p [u32] = &self.ruleset.phases[usize::from(phase) - 1];
+        let program: &'p [u32] = &self.ruleset.program.phases[usize::from(phase) - 1];
         let mut step = 0;
         while let Some(&index) = program.get(step) {
             if self.engine == EngineMode::Off {
@@ -38,7 +38,7 @@ impl<'p> State<'p> {
             if self.is_removed(index) {
                 continue;
             }
-            let rule = &self.ruleset.rules[index];
+            let rule = &self.ruleset.program.rules[index];
             self.rule = index;
             match self.run_rule(data, rule) {
                 Ok(true) => match self.conclude(data, rule, step) {
@@ -102,7 +102,7 @@ impl<'p> State<'p> {
             return Err(Failure::Limit("evaluations"));
         }
         let asked = self.ask(data, &link.check);
-        let chains = &self.ruleset.chains;
+        let chains = &self.ruleset.program.chains;
         let mut any = false;
         for candidate in &candidates {
             let mut previous: Option<Vec<u8>> = None;

@@ -71,7 +71,7 @@ pub(super) struct MatchedVariable {
 
 impl<'p> State<'p> {
     pub(super) fn new(ruleset: &'p Ruleset, overlay: &'p Overlay, now_unix_us: u64) -> Self {
-        let mut slots = vec![None; ruleset.names.len()];
+        let mut slots = vec![None; ruleset.program.names.len()];
         for (slot, value) in overlay.seeds.iter().filter(|_| overlay.belongs_to(ruleset)) {
             slots[*slot as usize] = Some(Value::Number(*value));
         }
@@ -105,7 +105,7 @@ impl<'p> State<'p> {
 
     /// The rule that runs, or ran last.
     pub(super) fn current_rule(&self) -> Option<&'p Rule> {
-        self.ruleset.rules.get(self.rule)
+        self.ruleset.program.rules.get(self.rule)
     }
 
     pub(super) fn is_removed(&self, rule: usize) -> bool {
@@ -131,7 +131,7 @@ impl<'p> State<'p> {
 
     /// TX variables with a slot that are set.
     pub(super) fn slots(&self) -> impl Iterator<Item = (&'p [u8], &Value)> {
-        let names = &self.ruleset.names;
+        let names = &self.ruleset.program.names;
         self.slots
             .iter()
             .enumerate()
@@ -154,7 +154,7 @@ impl<'p> State<'p> {
     /// Where the member `name` of TX or a named collection is.
     pub(super) fn place(&self, collection: Variable, mut name: Vec<u8>) -> Place {
         name.make_ascii_lowercase();
-        match self.ruleset.names.find(&name).filter(|_| collection == Variable::Tx) {
+        match self.ruleset.program.names.find(&name).filter(|_| collection == Variable::Tx) {
             Some(slot) => Place::Slot(slot),
             None => Place::Member(collection, name),
         }
