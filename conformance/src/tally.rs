@@ -139,6 +139,10 @@ mod tests {
         let mut tally = tally();
         tally.add("1-3", None, || Ok(()));
         assert_eq!(tally.counts(), (1, 0, 0));
-        assert_eq!(tally.finish().stale.len(), 4, "1-3 passes, and the other three rows name no case that ran");
+        assert_eq!(
+            tally.finish().stale.len(),
+            4,
+            "1-3 passes, and the other three rows name no case that ran"
+        );
     }
 }
