@@ -22,7 +22,7 @@ pub(crate) fn run(args: &Files) -> Outcome {
     let reloads = Reloads::first(process.loader(args.state.as_deref()), process.process.reload.watch)?;
     run_until_told(&process, &reloads, |edge| {
         let tenants = reloads.reader().current().tenants.len();
-        tracing::info!(tenants, addresses = ?edge.addresses(), "serving");
+        tracing::info!(tenants, addresses = ?edge.addresses(), metrics = ?edge.metrics_address(), "serving");
         Ok(())
     })
 }

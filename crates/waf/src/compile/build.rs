@@ -147,6 +147,7 @@ impl Builder<'_> {
             _ => Vec::new(),
         };
         transformations.extend(&actions.transformations);
+        let chain = self.chains.intern(&transformations);
         let changes = actions.set_variables.iter().map(|text| self.change(text)).collect::<Result<_, _>>()?;
         let controls = actions.controls.iter().map(|(control, place)| {
             self.control(control).map_err(|message| Mistake {
@@ -161,8 +162,7 @@ impl Builder<'_> {
             targets: targets.into(),
             check,
             negated,
-            chain: self.chains.intern(&transformations),
-            multi_match: actions.multi_match,
+            stages: if actions.multi_match { self.chains.path(chain) } else { vec![chain] }.into(),
             capture: actions.capture,
             changes,
             controls,

@@ -44,10 +44,10 @@ fn slotted(variable: Variable, select: Select, names: &mut Names) -> Select {
 /// Takes `select` of `variable` away from `targets`.
 fn except(targets: &mut Vec<Target>, variable: Variable, select: &Select) {
     if matches!(select, Select::All) {
-        targets.retain(|target| target.variable != variable);
+        targets.retain(|target| target.variable != variable || target.count);
         return;
     }
-    for target in targets.iter_mut().filter(|target| target.variable == variable) {
+    for target in targets.iter_mut().filter(|target| target.variable == variable && !target.count) {
         target.except.push(select.clone());
     }
 }

@@ -137,7 +137,7 @@ impl<'p> State<'p> {
             Variable::Rule => {
                 self.rule_members().into_iter().for_each(|(key, value)| owned(key.as_bytes(), value));
             }
-            // No database, nothing found: see `check::Check::Unavailable`.
+            // There is no database: `@geoLookup` has failed before a rule can look here.
             Variable::Geo => {}
             _ => match groups(variable) {
                 Some((groups, shows)) => {

@@ -36,6 +36,8 @@ enum Failure {
     Operator(String),
     /// Something panicked.
     Panic,
+    /// The overlay was made by another rule set.
+    Overlay,
 }
 
 impl fmt::Display for Failure {
@@ -44,12 +46,12 @@ impl fmt::Display for Failure {
             Self::Limit(what) => write!(f, "too much: {what}"),
             Self::Operator(why) => f.write_str(why),
             Self::Panic => f.write_str("a panic while judging"),
+            Self::Overlay => f.write_str("the overlay belongs to another rule set"),
         }
     }
 }
 
 /// Everything one transaction holds.
-#[derive(Debug)]
 pub(crate) struct Core<'p> {
     data: Data,
     state: State<'p>,
@@ -58,7 +60,12 @@ pub(crate) struct Core<'p> {
 impl<'p> Core<'p> {
     pub(crate) fn new(ruleset: &'p Ruleset, overlay: &'p Overlay, conn: &Connection<'_>) -> Self {
         let mut core = Self { data: Data::new(), state: State::new(ruleset, overlay, conn.now_unix_us) };
-        core.step(1, |core| request::connection(&mut core.data, ruleset, conn));
+        core.step(1, |core| {
+            if !overlay.belongs_to(ruleset) {
+                return Err(Failure::Overlay);
+            }
+            request::connection(&mut core.data, ruleset, conn)
+        });
         core
     }
 

@@ -18,7 +18,6 @@ pub(super) const LOGGING: u8 = 5;
 /// Status of a refusal that no rule decided.
 const INTERNAL_STATUS: u16 = 500;
 
-#[derive(Debug)]
 pub(super) struct State<'p> {
     pub(super) ruleset: &'p Ruleset,
     pub(super) overlay: &'p Overlay,
@@ -63,7 +62,7 @@ pub(super) struct MatchedVariable {
 impl<'p> State<'p> {
     pub(super) fn new(ruleset: &'p Ruleset, overlay: &'p Overlay, now_unix_us: u64) -> Self {
         let mut slots = vec![None; ruleset.names.len()];
-        for (slot, value) in &overlay.seeds {
+        for (slot, value) in overlay.seeds.iter().filter(|_| overlay.belongs_to(ruleset)) {
             slots[*slot as usize] = Some(Value::Number(*value));
         }
         Self {
@@ -191,6 +190,7 @@ impl<'p> State<'p> {
             Failure::Limit(_) => Internal::Limit,
             Failure::Operator(_) => Internal::Operator,
             Failure::Panic => Internal::Panic,
+            Failure::Overlay => Internal::Overlay,
         };
         self.record.internal_errors.push(match self.current_rule() {
             Some(rule) => format!("{failure} (phase {phase}, rule {})", rule.info.id),

@@ -2,6 +2,7 @@
 //! of the process.
 
 use super::OperatorFailure;
+use crate::transform::Transformation;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Looks for injections in one value.
@@ -24,7 +25,9 @@ impl Detector for Libinjection {
     }
 
     fn cross_site_scripting(&self, input: &[u8]) -> bool {
-        libinjectionrs::detect_xss(input).is_injection()
+        let found = |input: &[u8]| libinjectionrs::detect_xss(input).is_injection();
+        // The C original takes NUL for white space between attributes, the port does not.
+        found(input) || (input.contains(&0) && found(&Transformation::ReplaceNulls.apply(input)))
     }
 }
 
@@ -37,6 +40,15 @@ pub(super) fn guarded<T>(detector: &'static str, detect: impl FnOnce() -> T) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_nul_is_white_space_to_html() {
+        assert!(
+            Libinjection.cross_site_scripting(b"1 onload=x")
+                && Libinjection.cross_site_scripting(b"1\0onload=x")
+        );
+        assert!(!Libinjection.cross_site_scripting(b"1\0harmless=x"));
+    }
 
     #[test]
     fn a_panic_is_a_failure() {

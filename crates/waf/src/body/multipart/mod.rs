@@ -92,7 +92,7 @@ pub enum Unmatched {
     None = 0,
     /// `1`: a line looks like a boundary and is none, after the last that was one.
     Foreign = 1,
-    /// `2`: the last line that looks like a boundary is one, and not the first.
+    /// `2`: the last whole line that looks like a boundary is one, and not the first.
     Matched = 2,
 }
 
@@ -220,7 +220,8 @@ impl Parser<'_, '_> {
         is_final: bool,
         rest: &[u8],
     ) -> Result<bool, BodyError> {
-        if self.boundaries > 0 {
+        // As ModSecurity: not a final boundary that the body's end cuts off.
+        if self.boundaries > 0 && ending != Ending::None {
             self.found.flags.unmatched_boundary = Unmatched::Matched;
         }
         if rest.len() != ending.len() || (ending == Ending::None && !is_final) {

@@ -1,0 +1,58 @@
+//! Backends that speak HTTP/2 with prior knowledge.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
+use http::Request;
+use tokio::net::TcpListener;
+
+/// A running backend; it ends with the test's runtime.
+pub(crate) struct Backend2 {
+    address: SocketAddr,
+    requests: Arc<Mutex<Vec<Request<()>>>>,
+}
+
+impl Backend2 {
+    /// A backend on a free port that handles each stream by `handler`.
+    pub(crate) async fn start<F>(
+        handler: impl Fn(RecvStream, SendResponse<Bytes>) -> F + Send + Clone + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<(), h2::Error>> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = requests.clone();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (handler, seen) = (handler.clone(), seen.clone());
+                tokio::spawn(async move {
+                    let mut connection = h2::server::handshake(stream).await?;
+                    while let Some(accepted) = connection.accept().await {
+                        let (request, respond) = accepted?;
+                        let (parts, body) = request.into_parts();
+                        seen.lock().unwrap().push(Request::from_parts(parts, ()));
+                        // A stream that breaks is what some tests want.
+                        tokio::spawn(handler(body, respond));
+                    }
+                    Ok::<(), h2::Error>(())
+                });
+            }
+        });
+        Self { address, requests }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Requests whose head arrived.
+    pub(crate) fn requests(&self) -> Vec<Request<()>> {
+        self.requests.lock().unwrap().clone()
+    }
+}

@@ -1,0 +1,362 @@
+//! The real binary, on free ports, with files of its own in a temporary folder.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::{Client, Client2, Response, soon, until};
+
+/// The binary under test.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_veloflux");
+
+/// An edge that is set up, and then started. Dropping it kills it.
+pub(crate) struct Edge {
+    folder: tempfile::TempDir,
+    process: Vec<String>,
+    listeners: Vec<String>,
+    tenants: Vec<(String, String)>,
+    running: Option<Running>,
+}
+
+struct Running {
+    child: Child,
+    addresses: Vec<SocketAddr>,
+    metrics: SocketAddr,
+    said: Arc<Mutex<Vec<String>>>,
+}
+
+impl Edge {
+    /// An edge with an `https`, an `http` and a `redirect` listener and no tenant yet.
+    pub(crate) fn new() -> Self {
+        let listeners = ["https", "http", "redirect"].map(|protocol| format!("protocol: {protocol}"));
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            process: Vec::new(),
+            listeners: listeners.into(),
+            tenants: Vec::new(),
+            running: None,
+        }
+    }
+
+    /// Adds a line to the process file.
+    pub(crate) fn process(mut self, line: &str) -> Self {
+        self.process.push(line.to_owned());
+        self
+    }
+
+    /// Adds a listener, whose address [`extra`](Self::extra) gives.
+    pub(crate) fn listener(mut self, keys: &str) -> Self {
+        self.listeners.push(keys.to_owned());
+        self
+    }
+
+    /// Adds a tenant with one domain, its firewall off unless `rest` says otherwise.
+    pub(crate) fn tenant(mut self, name: &str, host: &str, rest: &str) -> Self {
+        self.set_tenant(name, &format!("domains: [{{host: '{host}'}}]\n{rest}"));
+        self
+    }
+
+    /// Adds a tenant, or replaces one; takes effect with [`start`](Self::start) or [`write_state`](Self::write_state).
+    pub(crate) fn set_tenant(&mut self, name: &str, rest: &str) {
+        let off = if rest.contains("\nfirewall:") { "" } else { "firewall: {mode: off}\n" };
+        let text = format!("name: {name}\n{rest}\n{off}");
+        match self.tenants.iter_mut().find(|(known, _)| known == name) {
+            Some((_, old)) => *old = text,
+            None => self.tenants.push((name.to_owned(), text)),
+        }
+    }
+
+    /// Makes a certificate `HOST.pem` with its key `HOST.key` for each host, under one development authority, in the
+    /// folder `certs` beside the state file.
+    pub(crate) fn certificates(self, hosts: &[&str]) -> Self {
+        self.make_certificates(hosts);
+        self
+    }
+
+    pub(crate) fn make_certificates(&self, hosts: &[&str]) {
+        let mut command = Command::new(PROGRAM);
+        command.arg("dev-ca").arg("--dir").arg(self.path("certs"));
+        for host in hosts {
+            command.args(["--host", host]);
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "dev-ca: {output:?}");
+    }
+
+    /// A file beside the process and state files.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs a command of the binary with the data directory at its end.
+    pub(crate) fn command(&self, args: &[&str]) -> std::process::Output {
+        Command::new(PROGRAM).args(args).arg("--data-dir").arg(self.path("data")).output().unwrap()
+    }
+
+    /// Starts the binary and waits until it is ready.
+    pub(crate) async fn start(mut self) -> Self {
+        self.write_state();
+        let listeners = self.listeners.iter().map(|keys| format!("  - {{address: '127.0.0.1:0', {keys}}}\n"));
+        let process = format!(
+            "data_directory: data\nlisteners:\n{}metrics: {{address: '127.0.0.1:0'}}\nthreads: 2\nlogs:\n  \
+             access: {{output: {{file: access.log}}}}\n  events: {{output: {{file: events.log}}}}\n{}\n",
+            listeners.collect::<String>(),
+            self.process.join("\n"),
+        );
+        std::fs::write(self.path("veloflux.yaml"), process).unwrap();
+        let mut child = Command::new(PROGRAM)
+            .arg("serve")
+            .arg("--process")
+            .arg(self.path("veloflux.yaml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let (stderr, lines) = (child.stderr.take().unwrap(), said.clone());
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                // Shown by the test runner when the test fails.
+                eprintln!("edge: {line}");
+                lines.lock().unwrap().push(line);
+            }
+        });
+        let serving = until("the edge starts", || {
+            let lines = said.lock().unwrap();
+            assert!(child.try_wait().unwrap().is_none(), "the edge ended at once");
+            lines.iter().find_map(|line| {
+                let line: Value = serde_json::from_str(line).ok()?;
+                (line["message"] == "serving").then_some(line)
+            })
+        })
+        .await;
+        let addresses = |key: &str| -> Vec<SocketAddr> {
+            let text = serving[key].as_str().unwrap().trim_start_matches("Some(").trim_end_matches(')');
+            text.trim_matches(['[', ']']).split(", ").map(|a| a.parse().unwrap()).collect()
+        };
+        self.running = Some(Running {
+            child,
+            addresses: addresses("addresses"),
+            metrics: addresses("metrics")[0],
+            said,
+        });
+        assert_eq!(self.ready().await, 200);
+        self
+    }
+
+    fn running(&self) -> &Running {
+        self.running.as_ref().unwrap()
+    }
+
+    pub(crate) fn https(&self) -> SocketAddr {
+        self.running().addresses[0]
+    }
+
+    pub(crate) fn http(&self) -> SocketAddr {
+        self.running().addresses[1]
+    }
+
+    pub(crate) fn redirect(&self) -> SocketAddr {
+        self.running().addresses[2]
+    }
+
+    /// The listener that [`listener`](Self::listener) added.
+    pub(crate) fn extra(&self) -> SocketAddr {
+        self.running().addresses[3]
+    }
+
+    /// Status of `/readyz`.
+    pub(crate) async fn ready(&self) -> u16 {
+        Client::plain(self.running().metrics).await.get("metrics", "/readyz").await.status
+    }
+
+    /// One GET on a connection of its own, without TLS.
+    pub(crate) async fn get(&self, host: &str, target: &str) -> Response {
+        Client::plain(self.http()).await.get(host, target).await
+    }
+
+    /// A connection over TLS, HTTP/1.1, trusting the development authority.
+    pub(crate) async fn tls(&self, sni: &str) -> Client {
+        Client::over(self.handshake(sni, &["http/1.1"]).await.unwrap())
+    }
+
+    /// A connection over TLS, HTTP/2.
+    pub(crate) async fn h2(&self, sni: &str) -> Client2 {
+        Client2::over(self.handshake(sni, &["h2"]).await.unwrap()).await
+    }
+
+    /// A TLS handshake with what a usual client offers.
+    pub(crate) async fn handshake(&self, sni: &str, alpn: &[&str]) -> std::io::Result<TlsStream<TcpStream>> {
+        self.handshake_as(sni, alpn, rustls::ALL_VERSIONS, true).await
+    }
+
+    /// A TLS handshake.
+    pub(crate) async fn handshake_as(
+        &self,
+        sni: &str,
+        alpn: &[&str],
+        versions: &[&'static rustls::SupportedProtocolVersion],
+        send_sni: bool,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.certificate("ca")).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        config.enable_sni = send_sni;
+        let tcp = soon("connect", TcpStream::connect(self.https())).await?;
+        let name = ServerName::try_from(sni.to_owned()).unwrap();
+        soon("a handshake", TlsConnector::from(Arc::new(config)).connect(name, tcp)).await
+    }
+
+    /// A certificate of the folder `certs`.
+    pub(crate) fn certificate(&self, stem: &str) -> CertificateDer<'static> {
+        CertificateDer::from_pem_file(self.path(&format!("certs/{stem}.pem"))).unwrap()
+    }
+
+    /// TLS for a backend, with a certificate of the folder `certs`.
+    pub(crate) fn backend_tls(&self, stem: &str) -> Arc<rustls::ServerConfig> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let key = self.path(&format!("certs/{stem}.key"));
+        let key = rustls::pki_types::PrivateKeyDer::from_pem_file(key).unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![self.certificate(stem)], key);
+        Arc::new(config.unwrap())
+    }
+
+    /// Writes the tenants as they are set now into the state file, at once.
+    pub(crate) fn write_state(&self) {
+        let tenants = self.tenants.iter().map(|(_, text)| {
+            let lines = text.lines().filter(|line| !line.is_empty());
+            let lines: Vec<_> = lines.map(|line| format!("    {line}\n")).collect();
+            format!("  -\n{}", lines.concat())
+        });
+        let text = match tenants.collect::<String>() {
+            none if none.is_empty() => "tenants: []\n".to_owned(),
+            tenants => format!("tenants:\n{tenants}"),
+        };
+        self.write_raw_state(&text);
+    }
+
+    /// Writes any text as state file, at once.
+    pub(crate) fn write_raw_state(&self, text: &str) {
+        let new = self.path("state.new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, self.path("state.yaml")).unwrap();
+    }
+
+    /// Writes the state and has the edge take it in.
+    pub(crate) async fn reload(&self) {
+        let before = self.count_said("reloaded");
+        self.write_state();
+        self.signal(libc::SIGHUP);
+        until("the reload", || (self.count_said("reloaded") > before).then_some(())).await;
+    }
+
+    /// Sends the process a signal.
+    pub(crate) fn signal(&self, signal: i32) {
+        let status = Command::new("kill")
+            .arg(format!("-{signal}"))
+            .arg(self.running().child.id().to_string())
+            .status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Waits for the process to end.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let child = &mut self.running.as_mut().unwrap().child;
+        until("the edge ends", || child.try_wait().unwrap()).await
+    }
+
+    /// How often the process has said `message` in its own log.
+    pub(crate) fn count_said(&self, message: &str) -> usize {
+        self.running().said.lock().unwrap().iter().filter(|line| line.contains(message)).count()
+    }
+
+    /// Waits for a line of the process's own log that holds `text`.
+    pub(crate) async fn said(&self, text: &str) -> Value {
+        until(&format!("the edge says {text:?}"), || {
+            let lines = self.running().said.lock().unwrap();
+            lines.iter().find(|line| line.contains(text)).map(|line| serde_json::from_str(line).unwrap())
+        })
+        .await
+    }
+
+    /// Waits for the access log's entry of a request.
+    pub(crate) async fn access(&self, request_id: &str) -> Value {
+        log_entry(&self.path("access.log"), request_id).await
+    }
+
+    /// Waits for the event log's entry of a request.
+    pub(crate) async fn event(&self, request_id: &str) -> Value {
+        log_entry(&self.path("events.log"), request_id).await
+    }
+
+    /// Every entry of the access log so far.
+    pub(crate) fn access_log(&self) -> Vec<Value> {
+        entries(&self.path("access.log"))
+    }
+
+    /// What `/metrics` shows.
+    pub(crate) async fn metrics(&self) -> String {
+        Client::plain(self.running().metrics).await.get("metrics", "/metrics").await.text().to_owned()
+    }
+
+    /// The value of one line of `/metrics`.
+    pub(crate) async fn metric(&self, line: &str) -> Option<f64> {
+        let metrics = self.metrics().await;
+        metrics.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    /// Waits until a line of `/metrics` has a value.
+    pub(crate) async fn metric_becomes(&self, line: &str, value: f64) {
+        soon(&format!("{line} becomes {value}"), async {
+            while self.metric(line).await != Some(value) {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        if let Some(running) = &mut self.running {
+            let _ = running.child.kill();
+            let _ = running.child.wait();
+        }
+    }
+}
+
+fn entries(log: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    // The last line may still be being written.
+    text.split_inclusive('\n')
+        .filter(|l| l.ends_with('\n'))
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect()
+}
+
+async fn log_entry(log: &Path, request_id: &str) -> Value {
+    until(&format!("an entry of {request_id} in {}", log.display()), || {
+        entries(log).into_iter().find(|entry| entry["request_id"] == request_id)
+    })
+    .await
+}
