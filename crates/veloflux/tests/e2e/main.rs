@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at whatever it did not expect")]
 
+mod broken;
+mod exchange;
 mod harness;
+mod malformed;
 mod routes;
 mod tls;

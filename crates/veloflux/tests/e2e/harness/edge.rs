@@ -107,7 +107,7 @@ impl Edge {
         self.write_state();
         let listeners = self.listeners.iter().map(|keys| format!("  - {{address: '127.0.0.1:0', {keys}}}\n"));
         let process = format!(
-            "data_directory: data\nlisteners:\n{}metrics: {{address: '127.0.0.1:0'}}\nthreads: 2\nlogs:\n  \
+            "data_directory: data\nlisteners:\n{}metrics: {{address: '127.0.0.1:0'}}\nlogs:\n  \
              access: {{output: {{file: access.log}}}}\n  events: {{output: {{file: events.log}}}}\n{}\n",
             listeners.collect::<String>(),
             self.process.join("\n"),
