@@ -9,6 +9,7 @@ pub mod client;
 pub mod crs;
 pub mod edge;
 pub mod http11probe;
+pub mod language;
 pub mod reasons;
 pub mod shared;
 pub mod stream;

@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use veloflux_conformance::{Miss, SuiteResult, crs, http11probe, shared};
+use veloflux_conformance::{Miss, SuiteResult, crs, http11probe, language, shared};
 
 /// Checked-in bars; see the file.
 const BARS: &str = include_str!("../bars.yaml");
 /// For a suite without a row in the file: everything passes or has a reason.
 const NO_BAR: f64 = 0.0;
+
+/// The folder of the language suites' data.
+const LANGUAGE: &str = "secrules-language-tests";
 
 type Suite = fn() -> SuiteResult;
 
@@ -19,6 +22,10 @@ const SUITES: &[(&str, Suite)] = &[
     (crs::engine::NAME, || over(crs::engine::NAME, shared::data("crs-4.28.0"), crs::engine::run)),
     (crs::edge::NAME, || over(crs::edge::NAME, shared::data("crs-4.28.0"), crs::edge::run)),
     (crs::loads::NAME, || over(crs::loads::NAME, shared::debian_crs(), crs::loads::run)),
+    (language::OPERATORS, || over(language::OPERATORS, shared::data(LANGUAGE), language::operators)),
+    (language::TRANSFORMATIONS, || {
+        over(language::TRANSFORMATIONS, shared::data(LANGUAGE), language::transformations)
+    }),
     (http11probe::NAME, || over(http11probe::NAME, shared::data("http11probe"), http11probe::run)),
 ];
 

@@ -31,6 +31,9 @@ impl Problem {
     }
 }
 
+/// Most problems that a printed report shows; one mistake can repeat in each of ten thousand tenants.
+const MAX_SHOWN: usize = 100;
+
 /// Everything that is wrong with one file; the error type of reading, checking and compiling it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
@@ -55,7 +58,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.problems.iter().enumerate() {
+        for (index, problem) in self.problems.iter().take(MAX_SHOWN).enumerate() {
             if index > 0 {
                 writeln!(f)?;
             }
@@ -68,7 +71,10 @@ impl fmt::Display for Report {
                 write!(f, "\n    {hint}")?;
             }
         }
-        Ok(())
+        match self.problems.len().saturating_sub(MAX_SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "\n{}: and {more} more problems", self.file),
+        }
     }
 }
 
@@ -143,6 +149,14 @@ mod tests {
         assert_eq!(suggestion("wbe", "pools", ["web", "api"]), "did you mean `web`?");
         assert_eq!(suggestion("zzz", "pools", ["web", "api"]), "pools: api, web");
         assert_eq!(suggestion("zzz", "pools", []), "pools: none");
+    }
+
+    #[test]
+    fn a_long_report_is_cut() {
+        let problem = Problem::new(Position { line: 1, column: 1 }, "wrong");
+        let printed = Report::new("s.yaml", vec![problem; MAX_SHOWN + 2]).to_string();
+        assert_eq!(printed.lines().count(), MAX_SHOWN + 1);
+        assert!(printed.ends_with("\ns.yaml: and 2 more problems"));
     }
 
     #[test]

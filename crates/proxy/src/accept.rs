@@ -30,6 +30,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct ConnectionInfo {
     /// The peer, or the client that a trusted balancer names by PROXY protocol.
     pub(crate) peer: SocketAddr,
+    /// Its IP address as text.
+    pub(crate) peer_text: Box<str>,
     /// The address that was connected to.
     pub(crate) local: SocketAddr,
     /// Lower-case name that the TLS client asked for.
@@ -126,6 +128,7 @@ async fn connection(
     let _ = stream.set_nodelay(true);
     let mut info = ConnectionInfo {
         peer,
+        peer_text: Box::default(),
         local,
         sni: None,
         tls_version: None,
@@ -140,6 +143,7 @@ async fn connection(
             return;
         }
     }
+    info.peer_text = info.peer.ip().to_canonical().to_string().into();
     if protocol != ListenerProtocol::Https {
         return h1::server::run(core, Stream::Plain(stream), info).await;
     }

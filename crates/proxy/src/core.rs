@@ -11,6 +11,7 @@ use veloflux_snapshot::{CachedReader, Snapshot};
 use crate::config::EdgeConfig;
 use crate::drain::Drain;
 use crate::metrics::ProcessCounters;
+use crate::scratch::Scratches;
 use crate::upstream::Connections;
 
 /// What is open at the moment, over all cores.
@@ -34,6 +35,9 @@ pub(crate) struct Core {
     /// Connections open on this core.
     pub(crate) connections: Cell<usize>,
     pub(crate) rng: RefCell<fastrand::Rng>,
+    pub(crate) scratches: Scratches,
+    /// See [`Core::recent`].
+    pub(crate) clock: Cell<Instant>,
     /// The process clock's zero.
     pub(crate) epoch: Instant,
 }
@@ -47,6 +51,19 @@ impl Core {
     /// The current snapshot, for one request from its head to its record.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshots.borrow_mut().current().clone()
+    }
+
+    /// Reads the clock.
+    pub(crate) fn now(&self) -> Instant {
+        let now = Instant::now();
+        self.clock.set(now);
+        now
+    }
+
+    /// The last reading that any request of this core made: good for deadlines that begin where a request has
+    /// just ended.
+    pub(crate) fn recent(&self) -> Instant {
+        self.clock.get()
     }
 
     /// Milliseconds on the process clock; never 0, which means "never" in the runtime state.

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use veloflux_snapshot::Reader;
@@ -20,6 +21,7 @@ use crate::core::{Core, Shared, process_clock_ms};
 use crate::drain::Drain;
 use crate::health;
 use crate::metrics::{self, Metrics, ProcessCounters, Sources};
+use crate::scratch::Scratches;
 use crate::tls;
 use crate::upstream::Connections;
 
@@ -140,6 +142,8 @@ impl Edge {
                     drain: Drain::default(),
                     connections: std::cell::Cell::default(),
                     rng: std::cell::RefCell::default(),
+                    scratches: Scratches::default(),
+                    clock: std::cell::Cell::new(epoch),
                     epoch,
                 };
                 serve(core, bound, stage);
@@ -259,16 +263,17 @@ impl Tending {
 
 /// One serving thread.
 fn serve(core: Core, bound: Vec<(Listener, std::net::TcpListener)>, mut stage: watch::Receiver<Stage>) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            tracing::error!(%error, "a serving thread has no runtime");
-            return;
-        }
-    };
+    let runtime =
+        match tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
+        {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                tracing::error!(%error, "a serving thread has no runtime");
+                return;
+            }
+        };
     let core = Rc::new(core);
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async {
+    runtime.block_on(async {
         for (listener, socket) in bound {
             match TcpListener::from_std(socket) {
                 Ok(socket) => {

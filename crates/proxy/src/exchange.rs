@@ -241,6 +241,8 @@ impl<'a> Upload<'a> {
 /// Deadlines of one exchange.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
+    /// A recent reading; what begins now is counted from here.
+    pub(crate) now: Instant,
     pub(crate) first_byte: Duration,
     pub(crate) idle: Duration,
     /// When the whole must be over; `None`: an upgraded connection or event stream.
@@ -248,8 +250,9 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    fn due(&self, phase: Duration) -> Instant {
-        let due = Instant::now() + phase;
+    /// When a phase that begins with the exchange, or made its last progress at `since`, is over.
+    fn due(&self, phase: Duration, since: Option<Instant>) -> Instant {
+        let due = since.unwrap_or_else(Instant::now) + phase;
         self.total.map_or(due, |total| due.min(total))
     }
 }
@@ -276,9 +279,12 @@ pub(crate) async fn request<C: Client, B: Backend>(
             return Poll::Ready(Err(ClientError::Gone.into()));
         }
         if upload.sent != sent_before || (!uploading && !was_done) {
+            // The first time round nothing has waited yet.
+            let since = (sent_before == u64::MAX).then_some(clock.now);
+            let phase = if uploading { clock.idle } else { clock.first_byte };
+            client.deadline().set(clock.due(phase, since));
             sent_before = upload.sent;
             was_done = !uploading;
-            client.deadline().set(clock.due(if uploading { clock.idle } else { clock.first_byte }));
         }
         if client.deadline().poll_due(cx).is_ready() {
             return Poll::Ready(Err(if uploading {
@@ -312,7 +318,7 @@ pub(crate) async fn respond<C: Client, B: Backend>(
         }
         if progress != (*passed, upload.sent) {
             progress = (*passed, upload.sent);
-            client.deadline().set(clock.due(clock.idle));
+            client.deadline().set(clock.due(clock.idle, None));
         }
         if client.deadline().poll_due(cx).is_ready() {
             return Poll::Ready(Err(BackendError::Timeout.into()));
@@ -358,7 +364,7 @@ pub(crate) async fn gather<C: Client>(
     limit: usize,
     clock: &Clock,
 ) -> Result<bool, ClientError> {
-    client.deadline().set(clock.due(clock.idle));
+    client.deadline().set(clock.due(clock.idle, None));
     poll_fn(|cx| {
         loop {
             match client.poll_body(cx) {
@@ -371,7 +377,7 @@ pub(crate) async fn gather<C: Client>(
                     let n = client.body().len().min(room);
                     into.extend_from_slice(&client.body()[..n]);
                     client.consume(n);
-                    let due = clock.due(clock.idle);
+                    let due = clock.due(clock.idle, None);
                     client.deadline().set(due);
                 }
                 Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
@@ -392,7 +398,7 @@ pub(crate) async fn gather_response<C: Client, B: Backend>(
     limit: usize,
     clock: &Clock,
 ) -> Result<bool, Failure> {
-    client.deadline().set(clock.due(clock.idle));
+    client.deadline().set(clock.due(clock.idle, None));
     poll_fn(|cx| {
         loop {
             match backend.poll_body(cx) {
@@ -405,7 +411,7 @@ pub(crate) async fn gather_response<C: Client, B: Backend>(
                     let n = backend.body().len().min(room);
                     into.extend_from_slice(&backend.body()[..n]);
                     backend.consume(n);
-                    let due = clock.due(clock.idle);
+                    let due = clock.due(clock.idle, None);
                     client.deadline().set(due);
                 }
                 Poll::Ready(Err(e)) => return Poll::Ready(Err(e.into())),
@@ -427,7 +433,7 @@ pub(crate) async fn send_all<C: Client>(
     mut data: &[u8],
     clock: &Clock,
 ) -> Result<(), ClientError> {
-    client.deadline().set(clock.due(clock.idle));
+    client.deadline().set(clock.due(clock.idle, None));
     poll_fn(|cx| {
         while !data.is_empty() {
             match client.poll_send(cx, data) {
@@ -443,7 +449,7 @@ pub(crate) async fn send_all<C: Client>(
 
 /// Ends a response that is already in memory.
 pub(crate) async fn end<C: Client>(client: &mut C, clock: &Clock) -> Result<(), ClientError> {
-    client.deadline().set(clock.due(clock.idle));
+    client.deadline().set(clock.due(clock.idle, None));
     poll_fn(|cx| match client.poll_end(cx, None) {
         Poll::Pending => client.deadline().poll_due(cx).map(|()| Err(ClientError::Timeout)),
         done => done,

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::Method;
-use tokio::time::Instant;
 use veloflux_snapshot::{BackendProtocol, Pool, Route};
 
 use crate::accept::ConnectionInfo;
@@ -19,6 +18,7 @@ use crate::head::{BodyLength, Fields, Known, RequestHead, ResponseHead};
 use crate::observe::Observation;
 use crate::retry::{self, Attempt, Budget};
 use crate::route::{Site, after_prefix};
+use crate::scratch::Scratch;
 use crate::sticky;
 use crate::upstream::h1::tunnel;
 use crate::upstream::{OutgoingRequest, Upstream};
@@ -54,34 +54,37 @@ pub(crate) async fn forward<C: Client>(
         _ if what.complete => BodyLength::Known(what.gathered.len() as u64),
         length => length,
     };
-    let mut added = Fields::default();
-    add_forwarding(core, info, head, what, observed, &mut added);
+    let mut scratch = core.scratches.take();
+    let Scratch { request_fields, response, response_fields } = &mut *scratch;
+    add_forwarding(core, info, head, what, observed, request_fields);
     let request = OutgoingRequest {
         head,
         target: target(head, what),
         host: head.authority(),
-        added: &added,
+        added: request_fields,
         body,
         upgrading,
     };
+    // Without a body to wait for, nothing has waited since the request began.
+    let now = if what.gathered.is_empty() { core.recent() } else { core.now() };
     let mut clock = Clock {
+        now,
         first_byte: route.timeouts.first_byte,
         idle: route.timeouts.idle,
         total: Some(observed.begun + route.timeouts.total),
     };
 
-    let mut response = ResponseHead::default();
-    let mut reached = reach(core, client, what, &request, &clock, &mut response, observed).await?;
-    if upgrading || is_stream(&response) {
+    let mut reached = reach(core, client, what, &request, &clock, response, observed).await?;
+    if upgrading || is_stream(response) {
         clock.total = None;
     }
 
-    inspection.response_head(&response).map_err(Rejection::from)?;
+    inspection.response_head(response).map_err(Rejection::from)?;
     let mut gathered = Vec::new();
     let mut ended = false;
     if response.status != 101
         && let Some(limit) = inspection.wants_response_body()
-        && !is_stream(&response)
+        && !is_stream(response)
     {
         ended = exchange::gather_response(client, &mut reached.upstream, &mut gathered, limit, &clock)
             .await
@@ -89,10 +92,9 @@ pub(crate) async fn forward<C: Client>(
     }
     inspection.response_body(&gathered, ended).map_err(Rejection::from)?;
 
-    let mut own = Fields::default();
-    own.push(b"X-Request-Id", observed.request_id().as_bytes());
+    response_fields.push(b"X-Request-Id", observed.request_id().as_bytes());
     if let Some(cookie) = reached.cookie.take() {
-        own.push(b"Set-Cookie", cookie.as_bytes());
+        response_fields.push(b"Set-Cookie", cookie.as_bytes());
     }
     let upgraded = response.status == 101 && upgrading;
     if response.status == 101 && !upgrading {
@@ -100,8 +102,8 @@ pub(crate) async fn forward<C: Client>(
     }
     client.start(&OutgoingResponse {
         status: response.status,
-        head: &response,
-        added: &own,
+        head: response,
+        added: response_fields,
         body: response.body,
         upgrade: upgraded,
     })?;
@@ -119,7 +121,13 @@ pub(crate) async fn forward<C: Client>(
     observed.bytes_in = reached.upload.sent();
     match outcome {
         Ok(()) => {
-            core.upstreams.put(what.pool, &what.pool.backends[reached.index], reached.upstream);
+            core.upstreams.put(
+                what.pool,
+                &what.pool.backends[reached.index],
+                reached.upstream,
+                core.recent(),
+            );
+            core.scratches.give(scratch);
             Ok(())
         }
         Err(failure) => Err(reached.failed(core, what.pool, failure)),
@@ -139,7 +147,7 @@ impl Reached<'_> {
     /// The exchange broke after the response head: the backend's fault is held against it.
     fn failed(&self, core: &Core, pool: &Pool, failure: Failure) -> Rejection {
         if matches!(failure, Failure::Backend(_)) {
-            eject::on_failure(pool, self.index, core.now_ms(Instant::now()));
+            eject::on_failure(pool, self.index, core.now_ms(core.now()));
         }
         rejection(failure)
     }
@@ -168,7 +176,7 @@ async fn reach<'a, C: Client>(
     let mut fresh = false;
     budget.count_request(core.now_ms(observed.begun));
     loop {
-        let now = Instant::now();
+        let now = if retries == 0 && !fresh { clock.now } else { core.now() };
         let now_ms = core.now_ms(now);
         let pick = PickRequest { client_hash: observed.client_hash(), sticky: bound, tried: &tried, now_ms };
         let index = balance::pick(pool, &pick, &mut core.rng.borrow_mut()).ok_or(Rejection::NoBackend)?;
@@ -189,7 +197,7 @@ async fn reach<'a, C: Client>(
         };
         let failure = match attempt.await {
             Ok(upstream) => {
-                let answered = Instant::now();
+                let answered = core.now();
                 observed.answered(answered);
                 in_flight.record_latency(answered - now, core.now_ms(answered));
                 if matches!(response.status, 502..=504) {
@@ -228,7 +236,7 @@ async fn reach<'a, C: Client>(
             retries: if stale && !fresh { 0 } else { retries },
         };
         let allowed = retry::may_retry(&pool.retry, &attempt)
-            && ((stale && !fresh) || budget.take(core.now_ms(Instant::now())));
+            && ((stale && !fresh) || budget.take(core.now_ms(core.now())));
         if !allowed {
             return Err(rejection(failure.into()));
         }
@@ -324,8 +332,14 @@ fn add_forwarding(
 ) {
     let trusted = core.config.trusted_proxies.contains(info.peer.ip());
     let reported = |known| head.fields.first(known).filter(|_| trusted);
+    let client: Cow<'_, str> = if what.chain.proxies.is_empty() {
+        Cow::Borrowed(&info.peer_text)
+    } else {
+        Cow::Owned(what.chain.client.to_string())
+    };
     let fields = forwarding(&Inbound {
         chain: what.chain,
+        client: &client,
         tls: info.is_tls(),
         host: what.host,
         x_forwarded_proto: reported(Known::XForwardedProto),
@@ -334,7 +348,7 @@ fn add_forwarding(
     added.push(b"X-Forwarded-For", fields.x_forwarded_for.as_bytes());
     added.push(b"X-Forwarded-Proto", fields.x_forwarded_proto.as_bytes());
     added.push(b"X-Forwarded-Host", fields.x_forwarded_host.as_bytes());
-    added.push(b"X-Real-IP", what.chain.client.to_string().as_bytes());
+    added.push(b"X-Real-IP", client.as_bytes());
     added.push(b"X-Request-Id", observed.request_id().as_bytes());
 }
 

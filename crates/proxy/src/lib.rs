@@ -25,6 +25,7 @@ pub mod proxy_protocol;
 pub mod record;
 pub mod retry;
 mod route;
+mod scratch;
 mod serve;
 pub mod sticky;
 #[cfg(test)]

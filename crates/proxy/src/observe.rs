@@ -69,7 +69,7 @@ impl<'a> Observation<'a> {
     /// A request begins. `head` is what could be read of it.
     pub(crate) fn begin(core: &'a Core, info: &'a ConnectionInfo, head: Option<&'a RequestHead>) -> Self {
         core.shared.requests.fetch_add(1, Relaxed);
-        let begun = Instant::now();
+        let begun = core.now();
         Self {
             core,
             info,
@@ -294,7 +294,7 @@ impl<'a> Observation<'a> {
 
 impl Drop for Observation<'_> {
     fn drop(&mut self) {
-        let duration_us = self.begun.elapsed().as_micros() as u64;
+        let duration_us = (self.core.now() - self.begun).as_micros() as u64;
         self.count(duration_us);
         if self.core.config.access_log.is_on() {
             self.log_access(duration_us);

@@ -5,6 +5,7 @@
 //! route that another spelling of the same path would not.
 
 use std::borrow::Cow;
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use veloflux_snapshot::{PathMatch, Route, Snapshot, Tenant};
@@ -32,14 +33,15 @@ pub(crate) enum NoSite {
     MethodNotAllowed,
 }
 
-/// A host name as it is looked up: lower case, without port and trailing dot. `None`: not a host name.
+/// A host name as it is looked up: lower case, without port and trailing dot; an IPv6 literal in its short form, in
+/// brackets (RFC 5952). `None`: not a host name.
 pub(crate) fn host_name(authority: &[u8]) -> Option<Cow<'_, str>> {
     let authority = std::str::from_utf8(authority).ok()?;
-    let name = match authority.strip_prefix('[') {
-        // An IPv6 literal never names a tenant, but must not be cut at its first colon.
-        Some(rest) => rest.split_once(']')?.0,
-        None => authority.split_once(':').map_or(authority, |(name, _)| name),
-    };
+    if let Some(rest) = authority.strip_prefix('[') {
+        let address: Ipv6Addr = rest.split_once(']')?.0.parse().ok()?;
+        return Some(Cow::Owned(format!("[{address}]")));
+    }
+    let name = authority.split_once(':').map_or(authority, |(name, _)| name);
     let name = name.strip_suffix('.').unwrap_or(name);
     if name.is_empty() {
         return None;
@@ -250,7 +252,8 @@ mod tests {
     #[test]
     fn host_names_are_compared_in_one_form() {
         assert_eq!(host_name(b"Acme.Test.:8443").as_deref(), Some("acme.test"));
-        assert_eq!(host_name(b"[::1]:8443").as_deref(), Some("::1"));
+        assert_eq!(host_name(b"[FE80::f1:01]:8443").as_deref(), Some("[fe80::f1:1]"));
+        assert_eq!(host_name(b"[acme.test]"), None);
         assert_eq!(host_name(b":80"), None);
     }
 }

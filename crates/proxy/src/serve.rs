@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 
-use tokio::time::Instant;
 use veloflux_snapshot::{Action, FirewallPolicy, OverLimit, Route, Snapshot};
 
 use crate::accept::ConnectionInfo;
@@ -39,7 +38,8 @@ async fn stages<'s, C: Client>(
     inspection: &mut Inspection<'s>,
     observed: &mut Observation<'_>,
 ) -> Result<(), Rejection> {
-    let host = route::host_name(head.authority()).ok_or(Rejection::UnknownHost)?;
+    let host =
+        route::host_name(head.authority()).ok_or(Rejection::BadRequest("the request names no host"))?;
     let tenant = route::tenant(snapshot, &host, info.sni.as_deref())?;
     observed.tenant(tenant);
     if info.redirect {
@@ -134,6 +134,7 @@ async fn inspect<'s, C: Client>(
 
 fn clock(route: &Route, observed: &Observation<'_>) -> Clock {
     Clock {
+        now: observed.begun,
         first_byte: route.timeouts.first_byte,
         idle: route.timeouts.idle,
         total: Some(observed.begun + route.timeouts.total),
@@ -180,11 +181,7 @@ async fn refuse<C: Client>(
     for (name, value) in &answer.headers {
         fields.push(name.as_bytes(), value.as_bytes());
     }
-    let clock = Clock {
-        first_byte: ANSWER_TIMEOUT,
-        idle: ANSWER_TIMEOUT,
-        total: Some(Instant::now() + ANSWER_TIMEOUT),
-    };
+    let clock = Clock { now: observed.begun, first_byte: ANSWER_TIMEOUT, idle: ANSWER_TIMEOUT, total: None };
     // A client that does not take its refusal is no further concern.
     let _ = own_response(client, answer.status, fields, answer.body.as_bytes(), &clock, observed).await;
 }
@@ -223,7 +220,7 @@ async fn redirect_to_https<C: Client>(
 ) -> Result<(), Rejection> {
     let mut fields = Fields::default();
     fields.push(b"Location", &fill_location("https://{host}{path}{query}", host, head.path(), head));
-    let clock = Clock { first_byte: ANSWER_TIMEOUT, idle: ANSWER_TIMEOUT, total: None };
+    let clock = Clock { now: observed.begun, first_byte: ANSWER_TIMEOUT, idle: ANSWER_TIMEOUT, total: None };
     own_response(client, 308, fields, &[], &clock, observed).await
 }
 

@@ -27,7 +27,7 @@ use rustls_pki_types::CertificateDer;
 use veloflux_model::desired::{self, Desired, FirewallMode};
 use veloflux_model::located::Position;
 use veloflux_model::value::Hostname;
-use veloflux_model::{Problem, Report};
+use veloflux_model::{Document, Problem, Report};
 use veloflux_waf::Ruleset;
 
 use crate::runtime::Registry;
@@ -94,13 +94,14 @@ pub fn needs_native_roots(state: &Desired) -> bool {
     pools.filter_map(|pool| pool.tls.as_ref()).any(|tls| tls.verify && tls.ca_file.is_none())
 }
 
-/// Compiles `state`. States that outlive snapshots are found again in `registry`; `revision` numbers the result.
+/// Compiles `state`, which is checked first, wherever it comes from. States that outlive snapshots are found again in `registry`; `revision` numbers the result.
 pub fn compile(
     state: &Desired,
     inputs: &Inputs,
     registry: &Registry,
     revision: u64,
 ) -> Result<Snapshot, Report> {
+    Report::none_or(&inputs.state_file, state.problems())?;
     let mut compiler = Compiler::new(inputs, registry);
     let mut tenants = Vec::with_capacity(state.tenants.len());
     let mut hosts = HostTable::default();

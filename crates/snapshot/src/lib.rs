@@ -42,12 +42,22 @@ impl Snapshot {
 pub type TlsCertificate = Arc<rustls::sign::CertifiedKey>;
 
 /// What a host name leads to.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct HostEntry {
     /// The one tenant that owns the name.
     pub tenant: Arc<Tenant>,
     /// The certificate to present; `None` where the name is served on plain listeners only.
     pub certificate: Option<TlsCertificate>,
+}
+
+impl std::fmt::Debug for HostEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { tenant, certificate } = self;
+        f.debug_struct("HostEntry")
+            .field("tenant", &tenant.id)
+            .field("has_certificate", &certificate.is_some())
+            .finish()
+    }
 }
 
 /// A table of exact and `*.` wildcard host names.

@@ -4,17 +4,18 @@ use veloflux_model::{Desired, Process};
 
 use crate::cli::{Files, Schema, SchemaOf};
 use crate::failure::{Failure, Outcome};
-use crate::load::ProcessFile;
+use crate::load::{ProcessFile, read_document};
+use crate::serve::edge::masker;
 
 pub(crate) fn run(args: &Files) -> Outcome {
     let snapshot = match ProcessFile::read(&args.process) {
         Ok(process) => {
-            crate::serve::edge::masker(&process.process)?;
+            masker(&process.process)?;
             process.loader(args.state.as_deref()).load(1)?
         }
         // A wrong process file does not keep the state's problems from being shown.
         Err(report) => {
-            let state = args.state.as_deref().and_then(|state| crate::load::check_state(state).err());
+            let state = args.state.as_deref().and_then(|state| read_document::<Desired>(state).err());
             return Err(Failure::new(match state {
                 Some(state) => format!("{report}\n{state}"),
                 None => report.to_string(),

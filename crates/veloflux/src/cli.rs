@@ -129,7 +129,7 @@ pub(crate) struct Demo {
     /// Rule set to install if none is active yet.
     #[arg(long, value_name = "DIR|TARBALL")]
     pub(crate) crs: Option<PathBuf>,
-    /// Port of the HTTPS listener, for a folder that has no process file yet.
-    #[arg(long, value_name = "PORT", default_value_t = 8443)]
+    /// Port of the HTTPS listener in a fresh folder; the next four are those of the metrics and the backends.
+    #[arg(long, value_name = "PORT", default_value_t = 8443, value_parser = clap::value_parser!(u16).range(1..=65_531))]
     pub(crate) port: u16,
 }

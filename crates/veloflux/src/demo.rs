@@ -1,12 +1,13 @@
 //! `veloflux demo`: two tenants, three backends and an edge in one process, with everything they need in one folder.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use tokio::net::TcpListener;
-use veloflux_model::value::Hostname;
+use veloflux_model::Desired;
+use veloflux_model::value::{BackendAddress, Hostname};
 use veloflux_proxy::Edge;
 
 use crate::cli::Demo;
@@ -15,20 +16,17 @@ use crate::failure::{Failure, Outcome};
 use crate::files::{PLAIN, write_new};
 use crate::load::ProcessFile;
 use crate::serve::{Reloads, run_until_told};
-use crate::{demo_upstream, dev_ca, logging};
+use crate::{demo_upstream, dev_ca, load, logging};
 
 /// The tenants' host names.
 const ACME: &str = "acme.localhost";
 const GLOBEX: &str = "globex.localhost";
 
-/// The backends: name, and port where the state file is made anew.
-const UPSTREAMS: [(&str, u16); 3] = [("acme-1", 9101), ("acme-2", 9102), ("globex-1", 9103)];
-
 pub(crate) fn run(args: &Demo) -> Outcome {
     let folder = Folder::prepare(args)?;
     let process = ProcessFile::read(&folder.process())?;
     logging::start(&process.process.logs.process);
-    start_upstreams()?;
+    start_upstreams(&load::read_document(&folder.state())?)?;
     let reloads = Reloads::first(process.loader(None), process.process.reload.watch)?;
     run_until_told(&process, &reloads, |edge| {
         print!("{}", folder.what_to_try(edge));
@@ -43,12 +41,13 @@ impl Folder {
     fn prepare(args: &Demo) -> Outcome<Self> {
         let folder = Self(args.dir.clone());
         fs::create_dir_all(&folder.0).map_err(|error| Failure::file(&folder.0, "make the folder", &error))?;
-        if !folder.certs().join(format!("{GLOBEX}.key")).exists() {
+        if !folder.certs().join(format!("{GLOBEX}.pem")).exists() {
             let hosts: Result<Vec<Hostname>, _> = [ACME, GLOBEX].iter().map(|host| host.parse()).collect();
             dev_ca::make(&folder.certs(), &hosts.map_err(|error| Failure::new(error.message))?)?;
         }
-        write_once(&folder.process(), &process_file(args.port))?;
-        write_once(&folder.0.join("state.yaml"), &state_file())?;
+        let [https, metrics, one, two, three] = std::array::from_fn(|index| args.port + index as u16);
+        write_once(&folder.process(), &process_file(https, metrics))?;
+        write_once(&folder.state(), &state_file([one, two, three]))?;
         let store = Store::in_data_directory(&folder.0.join("data"));
         if store.active()?.is_none() {
             let from = args.crs.as_ref().ok_or_else(|| {
@@ -65,6 +64,10 @@ impl Folder {
         self.0.join("veloflux.yaml")
     }
 
+    fn state(&self) -> PathBuf {
+        self.0.join("state.yaml")
+    }
+
     fn certs(&self) -> PathBuf {
         self.0.join("certs")
     }
@@ -76,14 +79,15 @@ impl Folder {
             format!("curl --cacert {} --resolve {host}:{port}:127.0.0.1", ca.display())
         };
         let events = self.0.join("events.log");
+        let attack = "id=1%27%20UNION%20SELECT%20password%20FROM%20users--%20";
         format!(
             "\n{ACME} and {GLOBEX} are served on port {port}. Try, in another terminal:\n\n\
              # a page, from one of two backends in turn: 200\n\
              {acme} https://{ACME}:{port}/\n\n\
              # an SQL injection: 403 with a request id\n\
-             {globex} \"https://{GLOBEX}:{port}/?id=1%27%20OR%20%271%27%3D%271\"\n\n\
-             # the same with a JSON answer, and what the event log says about it\n\
-             {acme} -H 'Accept: application/problem+json' \"https://{ACME}:{port}/?id=1%27%20UNION%20SELECT%20password%20FROM%20users--%20\"; echo; tail -n 1 {events}\n\n\
+             {acme} -i \"https://{ACME}:{port}/?{attack}\"\n\n\
+             # the same at the other tenant as a browser would see it, and what the event log says about it\n\
+             {globex} -H 'Accept: text/html' \"https://{GLOBEX}:{port}/?{attack}\"; sleep 1; tail -n 1 {events}\n\n\
              Ctrl-C drains and ends it.\n",
             acme = curl(ACME),
             globex = curl(GLOBEX),
@@ -101,26 +105,22 @@ fn write_once(path: &Path, content: &str) -> Outcome {
     }
 }
 
-fn process_file(port: u16) -> String {
+fn process_file(port: u16, metrics: u16) -> String {
     format!(
         "# What this node listens on and where its logs go; read at start. `veloflux schema process` describes it.
 data_directory: data
 state: state.yaml
 listeners:
   - {{address: \"127.0.0.1:{port}\", protocol: https}}
-  - {{address: \"127.0.0.1:{plain}\", protocol: redirect}}
 metrics: {{address: \"127.0.0.1:{metrics}\"}}
 logs:
   access: {{output: {{file: access.log}}}}
   events: {{output: {{file: events.log}}}}
-",
-        plain = port.wrapping_sub(363).max(1024),
-        metrics = port.wrapping_add(1000).max(1024),
+"
     )
 }
 
-fn state_file() -> String {
-    let [(_, one), (_, two), (_, three)] = UPSTREAMS;
+fn state_file([one, two, three]: [u16; 3]) -> String {
     format!(
         "# Two tenants; a change is taken in within two seconds. `veloflux schema state` describes the keys.
 tenants:
@@ -146,17 +146,23 @@ tenants:
     )
 }
 
-/// Starts the backends on a thread of their own; returns once all listen.
-fn start_upstreams() -> Outcome {
+/// Starts a demo backend for every backend of `state` on this machine, on a thread of their own; returns once all
+/// listen.
+fn start_upstreams(state: &Desired) -> Outcome {
     let mut listeners = Vec::new();
-    for (name, port) in UPSTREAMS {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let cannot = |error: &std::io::Error| {
-            Failure::new(format!("the demo backend {name} cannot listen on {address}: {error}"))
-        };
-        let listener = std::net::TcpListener::bind(address).map_err(|error| cannot(&error))?;
-        listener.set_nonblocking(true).map_err(|error| cannot(&error))?;
-        listeners.push((name, listener));
+    for tenant in &state.tenants {
+        let backends = tenant.pools.iter().flat_map(|pool| &pool.backends);
+        let addresses = backends.filter_map(|backend| match backend.address.value() {
+            BackendAddress::Ip(address) if address.ip().is_loopback() => Some(*address),
+            BackendAddress::Ip(_) | BackendAddress::Dns(..) => None,
+        });
+        for (address, number) in addresses.zip(1..) {
+            let name = format!("{}-{number}", tenant.name);
+            let listener = listen(address).map_err(|error| {
+                Failure::new(format!("the demo backend {name} cannot listen on {address}: {error}"))
+            })?;
+            listeners.push((name, listener));
+        }
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -168,9 +174,9 @@ fn start_upstreams() -> Outcome {
             for (name, listener) in listeners {
                 match TcpListener::from_std(listener) {
                     Ok(listener) => {
-                        running.spawn(demo_upstream::serve(listener, name.to_owned()));
+                        running.spawn(demo_upstream::serve(listener, name));
                     }
-                    Err(error) => tracing::error!(name, %error, "a demo backend cannot serve"),
+                    Err(error) => tracing::error!(%name, %error, "a demo backend cannot serve"),
                 }
             }
             running.join_all().await;
@@ -181,4 +187,10 @@ fn start_upstreams() -> Outcome {
         .spawn(backends)
         .map(|_| ())
         .map_err(|error| Failure::new(format!("cannot start a thread: {error}")))
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }

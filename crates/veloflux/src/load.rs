@@ -180,7 +180,8 @@ impl Stamp {
     }
 }
 
-fn read_document<D: Document>(path: &Path) -> Result<D, Report> {
+/// Reads a document and checks what it says, not what it names.
+pub(crate) fn read_document<D: Document>(path: &Path) -> Result<D, Report> {
     let file = path.display().to_string();
     let unreadable = |why: String| Report::new(file.clone(), vec![Problem::new(Position::default(), why)]);
     let content = read_bounded(path, MAX_DOCUMENT_BYTES as u64)
@@ -200,9 +201,4 @@ fn native_roots() -> Vec<CertificateDer<'static>> {
         tracing::warn!(%error, "an authority of the system cannot be read");
     }
     found.certs
-}
-
-/// Checks what can be checked of a state file without a process file: what it says, not what it names.
-pub(crate) fn check_state(path: &Path) -> Result<(), Report> {
-    read_document::<Desired>(path).map(|_| ())
 }

@@ -6,6 +6,28 @@
 //!
 //! Everything fails closed: an unknown directive, operator, variable, transformation or action is a compile
 //! error that names file, line and text; an error while judging refuses the request.
+//!
+//! ```
+//! use veloflux_waf::{
+//!     Connection, Levels, MemFiles, Mode, OverlaySettings, RequestHead, Ruleset, Source, Transaction, Verdict,
+//! };
+//!
+//! let rules = r#"SecRule ARGS:q "@contains <script" "id:1,phase:1,deny,t:lowercase,msg:'Script in %{MATCHED_VAR_NAME}'""#;
+//! let source = Source { name: "my.conf".into(), text: rules.into() };
+//! let ruleset = Ruleset::compile(&[source], &MemFiles::new())?;
+//!
+//! let levels = Levels { paranoia: 1, inbound_threshold: 5, outbound_threshold: 4 };
+//! let overlay = ruleset.overlay(&OverlaySettings { mode: Mode::Block, levels, exclusions: vec![] })?;
+//!
+//! let address = ([192, 0, 2, 1], 443).into();
+//! let connection = Connection { client: address, server: address, request_id: "1", now_unix_us: 0 };
+//! let head = RequestHead { method: b"GET", target: b"/?q=%3CScript%3E", protocol: b"HTTP/1.1", headers: &[] };
+//! let transaction = Transaction::begin(&ruleset, &overlay, &connection);
+//! let Verdict::Refuse(refused) = transaction.request_head(&head) else { panic!("an attack passed") };
+//! assert_eq!(refused.status(), 403);
+//! assert_eq!(refused.finish().matches[0].message, "Script in ARGS:q");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod base;
 mod bits;

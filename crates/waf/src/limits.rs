@@ -25,10 +25,13 @@ pub const VALUES: usize = 20_000;
 pub const ARGUMENTS: usize = 5_000;
 /// Matches of one transaction that go into its record; more are counted, not kept.
 pub const MATCHES: usize = 1_000;
+/// Values that one chain may match, each counted in every link; more are an internal error. `MATCHED_VARS` shows all
+/// of them: a chain that looked at some only could be blinded with harmless ones.
+pub const MATCHED_VALUES: usize = 100_000;
 /// Links evaluated against values in one transaction; more are an internal error.
 pub const EVALUATIONS: u64 = 50_000_000;
 /// TX variables whose names rules make at run time.
-pub const DYNAMIC_VARIABLES: usize = 4_096;
+pub const DYNAMIC_VARIABLES: usize = 2 * ARGUMENTS;
 /// Bytes of one TX variable; longer values are cut.
 pub const VARIABLE_BYTES: usize = 64 << 10;
 /// Bytes of one expanded text (message, log data, operator argument); longer ones are cut.

@@ -73,6 +73,8 @@ pub struct Levels {
 /// Made by [`Ruleset::overlay`](crate::Ruleset::overlay); it belongs to that rule set and no other.
 #[derive(Debug, Clone)]
 pub struct Overlay {
+    /// The rule set that it belongs to.
+    ruleset: u64,
     mode: Mode,
     levels: Levels,
     /// Rules that do not run.
@@ -110,12 +112,17 @@ impl Overlay {
             }
         }
         Ok(Self {
+            ruleset: ruleset.identity,
             mode: settings.mode,
             levels: settings.levels,
             removed,
             exceptions: exceptions.into(),
             seeds: seeds(ruleset, settings.levels),
         })
+    }
+
+    pub(crate) fn belongs_to(&self, ruleset: &Ruleset) -> bool {
+        self.ruleset == ruleset.identity
     }
 
     /// Whether a match blocks.

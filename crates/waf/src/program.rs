@@ -56,10 +56,8 @@ pub(crate) struct Link {
     pub(crate) check: Check,
     /// Matches where the check does not.
     pub(crate) negated: bool,
-    /// The transformations, as a node of [`Chains`].
-    pub(crate) chain: ChainId,
-    /// Every form on the way is checked, not only the last.
-    pub(crate) multi_match: bool,
+    /// The forms to check, as nodes of [`Chains`]: the last alone, or with `multiMatch` every one on the way to it.
+    pub(crate) stages: Box<[ChainId]>,
     pub(crate) capture: bool,
     /// On each match, at once.
     pub(crate) changes: Box<[Change]>,
@@ -226,6 +224,18 @@ impl Chains {
         if chain == ChainId::RAW { None } else { self.nodes.get(chain.0 as usize).copied() }
     }
 
+    /// The node and all that lead to it, from the root.
+    pub(crate) fn path(&self, chain: ChainId) -> Vec<ChainId> {
+        let mut path = vec![chain];
+        let mut last = chain;
+        while let Some((parent, _)) = self.step(last) {
+            path.push(parent);
+            last = parent;
+        }
+        path.reverse();
+        path
+    }
+
     /// How many nodes there are.
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
@@ -274,5 +284,33 @@ impl Names {
     /// How many slots there are.
     pub(crate) fn len(&self) -> usize {
         self.names.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transform::Transformation::{Lowercase, RemoveWhitespace, UrlDecode};
+
+    #[test]
+    fn chains_share_their_beginnings() {
+        let mut chains = Chains::default();
+        let both = chains.intern(&[Lowercase, RemoveWhitespace]);
+        let first = chains.intern(&[Lowercase]);
+        let other = chains.intern(&[Lowercase, UrlDecode]);
+        assert_eq!((chains.len(), chains.intern(&[])), (4, ChainId::RAW));
+        assert_eq!(chains.path(both), [ChainId::RAW, first, both]);
+        assert_eq!(chains.step(other), Some((first, UrlDecode)));
+    }
+
+    #[test]
+    fn names_differ_whatever_their_case() {
+        let mut names = Names::default();
+        let score = names.intern(b"Score");
+        assert_eq!(
+            (names.intern(b"sCORE"), names.find(b"score"), names.name(score)),
+            (score, Some(score), &b"score"[..])
+        );
+        assert_eq!((names.find(b"7"), names.find(b"none")), (Some(7), None));
     }
 }

@@ -56,6 +56,8 @@ pub enum Internal {
     Limit,
     /// An operator gave up, for example on its step limit.
     Operator,
+    /// The overlay was made by another rule set.
+    Overlay,
 }
 
 /// One rule that matched one value.

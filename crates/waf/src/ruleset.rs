@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::compile::Settings;
 use crate::error::{CompileErrors, OverlayError};
@@ -20,8 +21,9 @@ pub struct Source {
 }
 
 /// A compiled rule set.
-#[derive(Debug)]
 pub struct Ruleset {
+    /// Tells rule sets of this process apart, and so an overlay that belongs to another.
+    pub(crate) identity: u64,
     pub(crate) rules: Box<[Rule]>,
     /// Per phase, the indices of its rules in order.
     pub(crate) phases: [Box<[u32]>; 5],
@@ -116,8 +118,10 @@ impl Ruleset {
         settings: Settings,
         signatures: Vec<String>,
     ) -> Self {
+        static COMPILED: AtomicU64 = AtomicU64::new(0);
+        let identity = COMPILED.fetch_add(1, Ordering::Relaxed);
         let scores = Scores::find(&names);
-        Self { scores, rules: rules.into(), phases, names, chains, variables, settings, signatures }
+        Self { identity, scores, rules: rules.into(), phases, names, chains, variables, settings, signatures }
     }
 
     /// How many rules there are; a chain is one.
@@ -138,5 +142,11 @@ impl Ruleset {
     /// Compiles a tenant's settings against these rules.
     pub fn overlay(&self, settings: &OverlaySettings) -> Result<Overlay, OverlayError> {
         Overlay::new(self, settings)
+    }
+}
+
+impl fmt::Debug for Ruleset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ruleset").field("rules", &self.rules.len()).finish_non_exhaustive()
     }
 }

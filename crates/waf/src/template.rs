@@ -1,6 +1,7 @@
 //! Text with macros: `%{TX.score}`, `%{MATCHED_VAR}`, `%{REQUEST_HEADERS.User-Agent}`.
 
-use crate::program::{Names, Select, Target};
+use crate::compile::macro_target;
+use crate::program::{Names, Target};
 use crate::variable::Variable;
 
 /// A text, cut at its macros.
@@ -24,9 +25,11 @@ impl Template {
         let mut rest = text;
         while let Some((start, end)) = find_macro(rest) {
             if start > 0 {
-                parts.push(Part::Text(rest[..start].as_bytes().into()));
+                parts.push(Part::Text(rest.as_bytes()[..start].into()));
             }
-            parts.push(Part::Value(macro_target(&rest[start + 2..end], names)?));
+            let text = &rest[start + 2..end];
+            let target = macro_target(text, names).map_err(|why| format!("%{{{text}}}: {why}"))?;
+            parts.push(Part::Value(target));
             rest = &rest[end + 1..];
         }
         if !rest.is_empty() {
@@ -59,21 +62,6 @@ fn find_macro(text: &str) -> Option<(usize, usize)> {
     let start = text.find("%{")?;
     let end = text[start..].find('}')? + start;
     Some((start, end))
-}
-
-fn macro_target(text: &str, names: &mut Names) -> Result<Target, String> {
-    let (name, key) = match text.split_once(['.', ':']) {
-        Some((name, key)) => (name, Some(key)),
-        None => (text, None),
-    };
-    let variable = Variable::parse(name.trim()).map_err(|why| format!("%{{{text}}}: {why}"))?;
-    let select = match key {
-        Some(key) if variable == Variable::Tx => Select::Slot(names.intern(key.as_bytes())),
-        Some(key) if variable.is_collection() => Select::Key(key.as_bytes().to_ascii_lowercase().into()),
-        Some(_) => return Err(format!("%{{{text}}}: {} has no members", variable.name())),
-        None => Select::All,
-    };
-    Ok(Target { variable, select, count: false, except: Vec::new() })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Each step takes the transaction and gives it back in its next state, or a refusal. A step cannot be left out or
 //! repeated, and [`Transaction::finish`] is there in every state, so that a record exists for aborted requests too.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
 
@@ -67,8 +68,7 @@ pub struct ResponseHead<'a> {
     pub headers: &'a [(&'a [u8], &'a [u8])],
 }
 
-/// One request in the state `S`, one of [`stage`].
-#[derive(Debug)]
+/// One request in the state `S`, one of [`stage`]. Its `Debug` shows nothing of the request.
 pub struct Transaction<'p, S> {
     core: Box<Core<'p>>,
     state: PhantomData<S>,
@@ -83,8 +83,7 @@ pub enum Verdict<'p, N> {
     Refuse(Refused<'p>),
 }
 
-/// A refused transaction.
-#[derive(Debug)]
+/// A refused transaction. Its `Debug` shows nothing of the request.
 pub struct Refused<'p> {
     core: Box<Core<'p>>,
     refusal: Refusal,
@@ -181,5 +180,17 @@ impl Refused<'_> {
     /// Ends the transaction: runs the logging rules (phase 5) and gives the record.
     pub fn finish(self) -> Record {
         self.core.finish()
+    }
+}
+
+impl<S> fmt::Debug for Transaction<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transaction").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Refused<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refused").field("cause", &self.refusal.cause).finish_non_exhaustive()
     }
 }

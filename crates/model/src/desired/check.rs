@@ -16,8 +16,11 @@ use crate::yaml::Document;
 /// Most tenants of one installation.
 const MAX_TENANTS: usize = 100_000;
 
-/// Most entries in any one list of a tenant: domains, certificates, pools, routes, exclusions.
+/// Most entries in a list of a tenant: domains, pools, routes, exclusions.
 const MAX_ENTRIES: usize = 10_000;
+
+/// Most certificates of one tenant; each domain may have to look at all of them.
+const MAX_CERTIFICATES: usize = 1_000;
 
 /// Most backends of one pool; the hash ring counts them with 16 bits.
 const MAX_BACKENDS: usize = 1_024;
@@ -113,7 +116,7 @@ impl Check {
     fn tenant(&mut self, tenant: &Tenant, owners: &Owners<'_>) {
         let at = tenant.name.position();
         self.length("domains", at, tenant.domains.len(), 0, MAX_ENTRIES);
-        self.length("certificates", at, tenant.certificates.len(), 0, MAX_ENTRIES);
+        self.length("certificates", at, tenant.certificates.len(), 0, MAX_CERTIFICATES);
         self.length("pools", at, tenant.pools.len(), 0, MAX_ENTRIES);
         self.length("routes", at, tenant.routes.len(), 0, MAX_ENTRIES);
         self.unique("certificate", tenant.certificates.iter().map(|certificate| &certificate.name));

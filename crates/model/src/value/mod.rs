@@ -13,6 +13,7 @@ mod period;
 mod rule;
 mod size;
 mod status;
+mod unit;
 
 pub use address::{BackendAddress, ListenAddress};
 pub use cidr::Cidr;

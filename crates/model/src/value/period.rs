@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::unit::Units;
 use super::{Invalid, shown, text_value};
 
 /// A length of time from `MIN_MS` to `MAX_MS` milliseconds, both included.
@@ -11,7 +12,7 @@ use super::{Invalid, shown, text_value};
 pub struct Period<const MIN_MS: u64, const MAX_MS: u64>(u64);
 
 /// Units from the largest, so that printing picks the shortest form.
-const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const UNITS: Units = Units(&[("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)]);
 
 impl<const MIN_MS: u64, const MAX_MS: u64> Period<MIN_MS, MAX_MS> {
     /// A length known when this is compiled; out of bounds it does not compile.
@@ -30,12 +31,7 @@ impl<const MIN_MS: u64, const MAX_MS: u64> FromStr for Period<MIN_MS, MAX_MS> {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at(digits);
-        let ms = UNITS
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .and_then(|(_, scale)| number.parse::<u64>().ok()?.checked_mul(*scale));
+        let ms = UNITS.parse(text);
         let hint = format!(
             "write a whole number with its unit (ms, s, m, h or d), {} to {}",
             Self(MIN_MS),
@@ -51,17 +47,16 @@ impl<const MIN_MS: u64, const MAX_MS: u64> FromStr for Period<MIN_MS, MAX_MS> {
 
 impl<const MIN_MS: u64, const MAX_MS: u64> fmt::Display for Period<MIN_MS, MAX_MS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match UNITS.iter().find(|(_, scale)| self.0 >= *scale && self.0.is_multiple_of(*scale)) {
-            Some((unit, scale)) => write!(f, "{}{unit}", self.0 / scale),
-            None => write!(f, "{}ms", self.0),
-        }
+        UNITS.print(self.0, f)
     }
 }
 
 text_value!(Period<MIN_MS, MAX_MS>, "a length of time such as `5s`", {
     "type": "string",
     "pattern": "^[0-9]+(ms|s|m|h|d)$",
-    "description": format!("Length of time with its unit (ms, s, m, h, d), {} to {}.", Self(MIN_MS), Self(MAX_MS)),
+    // A field's own description takes the place of this one; the title stays.
+    "title": format!("{} to {}", Self(MIN_MS), Self(MAX_MS)),
+    "description": "Length of time with its unit (ms, s, m, h, d).",
     "examples": ["250ms", "5s"]
 });
 

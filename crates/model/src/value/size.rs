@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::unit::Units;
 use super::{Invalid, shown, text_value};
 
 /// A size from `MIN` to `MAX` bytes, both included.
@@ -11,8 +12,8 @@ pub struct ByteSize<const MIN: u64, const MAX: u64>(u64);
 
 /// Units from the largest, so that printing picks the shortest form. Decimal units are left out on purpose: a
 /// `K` that may be 1000 or 1024 is a limit nobody knows.
-const UNITS: [(&str, u64); 5] =
-    [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+const UNITS: Units =
+    Units(&[("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)]);
 
 impl<const MIN: u64, const MAX: u64> ByteSize<MIN, MAX> {
     /// A size known when this is compiled; out of bounds it does not compile.
@@ -43,12 +44,8 @@ impl<const MIN: u64, const MAX: u64> FromStr for ByteSize<MIN, MAX> {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at(digits);
-        let bytes = UNITS
-            .iter()
-            .find(|(name, _)| *name == unit || (unit.is_empty() && *name == "B"))
-            .and_then(|(_, scale)| number.parse::<u64>().ok()?.checked_mul(*scale));
+        let bytes =
+            if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { UNITS.parse(text) };
         let hint = format!(
             "write a whole number with its unit (B, KiB, MiB, GiB, TiB), {} to {}",
             Self(MIN),
@@ -64,17 +61,16 @@ impl<const MIN: u64, const MAX: u64> FromStr for ByteSize<MIN, MAX> {
 
 impl<const MIN: u64, const MAX: u64> fmt::Display for ByteSize<MIN, MAX> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match UNITS.iter().find(|(_, scale)| self.0 >= *scale && self.0.is_multiple_of(*scale)) {
-            Some((unit, scale)) => write!(f, "{}{unit}", self.0 / scale),
-            None => write!(f, "{}B", self.0),
-        }
+        UNITS.print(self.0, f)
     }
 }
 
 text_value!(ByteSize<MIN, MAX>, "a size such as `128KiB`", {
     "type": ["string", "integer"],
     "pattern": "^[0-9]+(B|KiB|MiB|GiB|TiB)?$",
-    "description": format!("Size with its unit (B, KiB, MiB, GiB, TiB), {} to {}.", Self(MIN), Self(MAX)),
+    // A field's own description takes the place of this one; the title stays.
+    "title": format!("{} to {}", Self(MIN), Self(MAX)),
+    "description": "Size with its unit (B, KiB, MiB, GiB, TiB).",
     "examples": ["128KiB", "10MiB"]
 });
 

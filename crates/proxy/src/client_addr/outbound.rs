@@ -5,6 +5,7 @@
 //! (the client) and X-Request-Id. From a trusted peer the scheme and host that it reports are kept, since it
 //! terminated the client's connection.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::Chain;
@@ -46,6 +47,8 @@ const EXACT: [&str; 19] = [
 pub struct Inbound<'a> {
     /// From the client to our peer.
     pub chain: &'a Chain,
+    /// [`Chain::client`] as text, which is made once per connection.
+    pub client: &'a str,
     /// Whether the client's connection to us is TLS.
     pub tls: bool,
     /// The request's host (and port, if any), already checked against the tenant's names.
@@ -60,7 +63,7 @@ pub struct Inbound<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forwarding<'a> {
     /// X-Forwarded-For: the client, then the proxies between it and us.
-    pub x_forwarded_for: String,
+    pub x_forwarded_for: Cow<'a, str>,
     /// X-Forwarded-Proto: `http` or `https`.
     pub x_forwarded_proto: &'static str,
     /// X-Forwarded-Host: the host that the client asked for.
@@ -70,11 +73,11 @@ pub struct Forwarding<'a> {
 /// Derives what the backend is told. Scheme and host as reported are believed only where a trusted proxy stands
 /// between, and only when they are well formed.
 pub fn forwarding<'a>(inbound: &Inbound<'a>) -> Forwarding<'a> {
-    let Chain { client, proxies } = inbound.chain;
-    let mut x_forwarded_for = client.to_string();
+    let proxies = &inbound.chain.proxies;
+    let mut x_forwarded_for = Cow::Borrowed(inbound.client);
     for proxy in proxies {
         // Writing to a String cannot fail.
-        let _ = write!(x_forwarded_for, ", {proxy}");
+        let _ = write!(x_forwarded_for.to_mut(), ", {proxy}");
     }
     let own_proto = if inbound.tls { "https" } else { "http" };
     let reported = |value: Option<&'a [u8]>| value.filter(|_| !proxies.is_empty());
@@ -109,9 +112,10 @@ mod tests {
         }
     }
 
-    fn inbound(chain: &Chain) -> Inbound<'_> {
+    fn inbound<'a>(chain: &'a Chain, client: &'a str) -> Inbound<'a> {
         Inbound {
             chain,
+            client,
             tls: true,
             host: "shop.example",
             x_forwarded_proto: Some(b"http"),
@@ -122,7 +126,7 @@ mod tests {
     #[test]
     fn a_strangers_claims_do_not_reach_the_backend() {
         let chain = chain("203.0.113.9", &[]);
-        let sent = forwarding(&inbound(&chain));
+        let sent = forwarding(&inbound(&chain, "203.0.113.9"));
         assert_eq!(sent.x_forwarded_for, "203.0.113.9");
         assert_eq!(sent.x_forwarded_proto, "https");
         assert_eq!(sent.x_forwarded_host, "shop.example");
@@ -131,7 +135,10 @@ mod tests {
     #[test]
     fn a_trusted_proxys_account_is_passed_on() {
         let chain = chain("2001:db8::1", &["10.0.0.2", "10.0.0.1"]);
-        let sent = forwarding(&Inbound { x_forwarded_host: Some(b"www.example:8443"), ..inbound(&chain) });
+        let sent = forwarding(&Inbound {
+            x_forwarded_host: Some(b"www.example:8443"),
+            ..inbound(&chain, "2001:db8::1")
+        });
         assert_eq!(sent.x_forwarded_for, "2001:db8::1, 10.0.0.2, 10.0.0.1");
         assert_eq!(sent.x_forwarded_proto, "http");
         assert_eq!(sent.x_forwarded_host, "www.example:8443");
@@ -144,7 +151,7 @@ mod tests {
             let sent = forwarding(&Inbound {
                 x_forwarded_proto: Some(bad),
                 x_forwarded_host: Some(bad),
-                ..inbound(&chain)
+                ..inbound(&chain, "203.0.113.9")
             });
             assert_eq!((sent.x_forwarded_proto, sent.x_forwarded_host), ("https", "shop.example"));
         }

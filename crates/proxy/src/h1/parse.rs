@@ -238,6 +238,9 @@ pub(crate) fn split_target(
     base: usize,
     head: &mut RequestHead,
 ) -> Result<(), HeadError> {
+    if memchr(b'#', target).is_some() {
+        return Err(HeadError::Malformed("a request target has no fragment"));
+    }
     let path_start = if target[0] == b'/' || target == b"*" {
         if target[0] == b'*' && method != b"OPTIONS" {
             return Err(HeadError::Malformed("the asterisk form is for OPTIONS only"));
@@ -255,7 +258,7 @@ pub(crate) fn split_target(
             .map(|s| s.len())
             .ok_or(HeadError::Malformed("the request target is in none of the four forms"))?;
         let rest = &target[after_scheme..];
-        let end = rest.iter().position(|&b| matches!(b, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+        let end = rest.iter().position(|&b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
         if end == 0 || !all(&rest[..end], HOST) {
             return Err(HeadError::Malformed("the target's authority is not a host name"));
         }
@@ -446,6 +449,7 @@ mod tests {
     #[test]
     fn what_could_be_read_in_two_ways_is_refused() {
         let refused = [
+            "GET /a#b HTTP/1.1\r\nHost: x\r\n\r\n",
             "GET / HTTP/1.1\nHost: x\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: x\nA: b\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n",

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
+use tokio::time::Instant;
 
 use crate::accept::ConnectionInfo;
 use crate::core::Core;
@@ -80,8 +81,9 @@ pub(crate) async fn run(core: Rc<Core>, stream: Stream, info: ConnectionInfo) {
         aborted: false,
     };
     let mut head = RequestHead::default();
+    let mut since = core.now();
     loop {
-        match client.next_request(&core, &mut head).await {
+        match client.next_request(&core, &mut head, since).await {
             Ok(Next::Request) => serve::serve(&core, &info, &head, &mut client).await,
             Ok(Next::Closed) => break,
             Err(error) => {
@@ -93,22 +95,25 @@ pub(crate) async fn run(core: Rc<Core>, stream: Stream, info: ConnectionInfo) {
         if !client.keep_alive || client.aborted {
             break;
         }
+        since = core.recent();
     }
     client.close().await;
 }
 
 impl H1Client {
-    /// Reads the next request head.
-    async fn next_request(&mut self, core: &Core, head: &mut RequestHead) -> Result<Next, HeadError> {
+    /// Reads the next request head; `since` is when the connection became free for it.
+    async fn next_request(
+        &mut self,
+        core: &Core,
+        head: &mut RequestHead,
+        since: Instant,
+    ) -> Result<Next, HeadError> {
         self.scanner.reset();
         self.available = 0;
         self.response = ResponseState::Waiting;
         let mut idle = self.inbox.is_empty();
-        self.deadline.set_after(if idle {
-            core.config.keep_alive_timeout
-        } else {
-            core.config.header_timeout
-        });
+        let timeout = if idle { core.config.keep_alive_timeout } else { core.config.header_timeout };
+        self.deadline.set(since + timeout);
         let mut drain = core.drain.watch();
         let end = poll_fn(|cx| {
             loop {

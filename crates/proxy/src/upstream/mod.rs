@@ -220,7 +220,7 @@ impl Connections {
     }
 
     /// Keeps a connection that its exchange left clean.
-    pub(crate) fn put(&self, pool: &Pool, target: &Target, upstream: Upstream) {
+    pub(crate) fn put(&self, pool: &Pool, target: &Target, upstream: Upstream, now: Instant) {
         let Upstream::Http1(mut connection) = upstream else { return };
         if !connection.is_reusable() {
             return;
@@ -229,7 +229,7 @@ impl Connections {
         let mut kept = self.kept.borrow_mut();
         let idle = &mut Self::entry(&mut kept, pool, target).idle;
         if idle.len() < pool.max_idle_connections {
-            idle.push((connection, Instant::now()));
+            idle.push((connection, now));
         }
     }
 

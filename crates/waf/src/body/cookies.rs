@@ -5,21 +5,20 @@
 //! `b` = `x=y`, `c` = nothing.
 
 use super::{Argument, Arguments, Limits};
-use crate::transform::bytes::is_space;
+use crate::transform::bytes::{without_leading_space, without_trailing_space};
 use std::borrow::Cow;
 
 /// Reads one `Cookie` header's value.
 pub fn parse<'a>(header: &'a [u8], limits: &Limits) -> Arguments<'a> {
     let mut cookies = Arguments::default();
-    let end = header.iter().rposition(|&byte| !is_space(byte)).map_or(0, |last| last + 1);
     let mut offset = 0;
-    for pair in header[..end].split(|&byte| byte == b';') {
+    for pair in without_trailing_space(header).split(|&byte| byte == b';') {
         let equals = memchr::memchr(b'=', pair);
         let (name, value) = match equals {
             Some(equals) => (&pair[..equals], &pair[equals + 1..]),
             None => (pair, &pair[pair.len()..]),
         };
-        let name = &name[name.iter().position(|&byte| !is_space(byte)).unwrap_or(name.len())..];
+        let name = without_leading_space(name);
         let cookie = Argument { name: Cow::Borrowed(name), value: Cow::Borrowed(value) };
         if !name.is_empty()
             && let Err(error) = cookies.push(cookie, offset, limits)

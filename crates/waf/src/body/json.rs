@@ -59,14 +59,8 @@ impl<'a> Parser<'a, '_> {
             self.skip_space();
             let start = self.at;
             let value = match self.peek() {
-                Some(b'{') => {
-                    if self.open_object()? {
-                        continue;
-                    }
-                    return Ok(());
-                }
-                Some(b'[') => {
-                    if self.open_array()? {
+                Some(bracket @ (b'{' | b'[')) => {
+                    if self.open_container(bracket == b'{')? {
                         continue;
                     }
                     return Ok(());
@@ -109,44 +103,27 @@ impl<'a> Parser<'a, '_> {
         Ok(false)
     }
 
-    /// At `{`: whether a first member follows.
-    fn open_object(&mut self) -> Step<bool> {
-        self.push(b".", None)?;
-        let prefix = self.name.len();
-        if self.peek() == Some(b'}') {
-            return Ok(self.close());
-        }
-        self.enter_member(prefix)?;
-        Ok(true)
-    }
-
-    /// At `[`: whether a first element follows.
-    fn open_array(&mut self) -> Step<bool> {
-        self.push(b"", Some(0))?;
-        let prefix = self.name.len();
-        if self.peek() == Some(b']') {
-            return Ok(self.close());
-        }
-        self.enter_element(prefix, 0)?;
-        Ok(true)
-    }
-
-    fn push(&mut self, separator: &[u8], next_index: Option<usize>) -> Step {
+    /// At `{` or `[`: whether a first member or element follows.
+    fn open_container(&mut self, is_object: bool) -> Step<bool> {
         if self.open.len() >= self.limits.max_json_depth {
             return Err(BodyError::limit(self.at, "objects and arrays are nested too deeply"));
         }
         self.at += 1;
-        self.name.extend_from_slice(separator);
-        self.open.push(Container { prefix: self.name.len(), next_index });
         self.skip_space();
-        Ok(())
-    }
-
-    /// At the end of an empty container. It has no first value.
-    fn close(&mut self) -> bool {
-        self.at += 1;
-        self.open.pop();
-        false
+        if self.skip_if(if is_object { b"}" } else { b"]" }) {
+            return Ok(false);
+        }
+        if is_object {
+            self.name.push(b'.');
+        }
+        let prefix = self.name.len();
+        self.open.push(Container { prefix, next_index: None });
+        if is_object {
+            self.enter_member(prefix)?;
+        } else {
+            self.enter_element(prefix, 0)?;
+        }
+        Ok(true)
     }
 
     fn enter_element(&mut self, prefix: usize, index: usize) -> Step {

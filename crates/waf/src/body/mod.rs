@@ -25,6 +25,8 @@ pub struct Limits {
     pub max_json_name_bytes: usize,
     /// Elements open at once in XML.
     pub max_xml_depth: usize,
+    /// Attributes of one XML element, namespace declarations included: looking for repeated ones is quadratic.
+    pub max_element_attributes: usize,
     /// Parts of a multipart body.
     pub max_parts: usize,
     /// Files of a multipart body.
@@ -40,8 +42,9 @@ impl Default for Limits {
         Self {
             max_arguments: 4_096,
             max_json_depth: 512,
-            max_json_name_bytes: 8 * 1024,
+            max_json_name_bytes: 2 * 1024,
             max_xml_depth: 256,
+            max_element_attributes: 256,
             max_parts: 1_024,
             max_files: 128,
             max_part_headers: 32,

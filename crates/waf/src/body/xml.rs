@@ -112,7 +112,10 @@ impl Document<'_> {
             return Err(Failure::Limit("elements are nested too deeply"));
         }
         self.xml.text.get_or_insert_default();
-        for attribute in element.attributes() {
+        for (count, attribute) in element.attributes().enumerate() {
+            if count >= self.limits.max_element_attributes {
+                return Err(Failure::Limit("an element has too many attributes"));
+            }
             let attribute =
                 attribute.map_err(|_| Failure::Malformed("an attribute is malformed or repeated"))?;
             let name: &str = attribute.key.as_ref();
@@ -237,10 +240,12 @@ mod tests {
 
     #[test]
     fn limits_hold() {
-        let limits = Limits { max_arguments: 2, max_xml_depth: 2, ..Limits::default() };
+        let limits =
+            Limits { max_arguments: 2, max_xml_depth: 2, max_element_attributes: 3, ..Limits::default() };
         let kind = |body: &str| parse(body.as_bytes(), &limits).error.map(|error| error.kind);
         assert_eq!((kind("<a><b/></a>"), kind("<a><b><c/></b></a>")), (None, Some(BodyErrorKind::Limit)));
-        assert_eq!(kind("<a x='' y='' z=''/>"), Some(BodyErrorKind::Limit));
+        assert_eq!(kind("<a x='' y=''><b z=''/></a>"), Some(BodyErrorKind::Limit));
+        assert_eq!(kind("<a xmlns:x='' xmlns:y='' xmlns:z='' xmlns='' />"), Some(BodyErrorKind::Limit));
     }
 
     proptest! {

@@ -139,12 +139,10 @@ impl Actions {
             "setvar" => self.set_variables.push(text()?),
             "ctl" => {
                 if let Some(control) = control(value()?)? {
-                    self.controls.push((control, action.place.clone()));
+                    self.control(control, action);
                 }
             }
-            "setsid" => {
-                self.controls.push((ControlText::SetSession(value()?.to_owned()), action.place.clone()))
-            }
+            "setsid" => self.control(ControlText::SetSession(value()?.to_owned()), action),
             "setuid" => self.controls.push((ControlText::SetUser(value()?.to_owned()), action.place.clone())),
             other => match UNUSED.iter().find(|(name, ..)| *name == other) {
                 Some((_, Unused::Harmless, _)) => {}
@@ -155,6 +153,10 @@ impl Actions {
             },
         }
         Ok(())
+    }
+
+    fn control(&mut self, control: ControlText, action: &Action) {
+        self.controls.push((control, action.place.clone()));
     }
 
     /// The last one counts, as in ModSecurity; `block` beside another is that other's name for itself.
@@ -266,7 +268,11 @@ fn control(text: &str) -> Result<Option<ControlText>, String> {
         "responsebodyaccess" => ControlText::ResponseBodyAccess(on_off(value)?),
         // One record per transaction is the audit log, nothing logs for debugging, REQUEST_BODY is there whenever no
         // processor is, and limits are the edge's.
-        "auditengine" | "auditlogparts" | "debugloglevel" | "forcerequestbodyvariable" | "requestbodylimit"
+        "auditengine"
+        | "auditlogparts"
+        | "debugloglevel"
+        | "forcerequestbodyvariable"
+        | "requestbodylimit"
         | "responsebodylimit" => return Ok(None),
         other => return Err(format!("there is no ctl:{other}")),
     }))

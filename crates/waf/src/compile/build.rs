@@ -147,6 +147,7 @@ impl Builder<'_> {
             _ => Vec::new(),
         };
         transformations.extend(&actions.transformations);
+        let chain = self.chains.intern(&transformations);
         let changes = actions.set_variables.iter().map(|text| self.change(text)).collect::<Result<_, _>>()?;
         let controls = actions.controls.iter().map(|(control, place)| {
             self.control(control).map_err(|message| Mistake {
@@ -161,8 +162,7 @@ impl Builder<'_> {
             targets: targets.into(),
             check,
             negated,
-            chain: self.chains.intern(&transformations),
-            multi_match: actions.multi_match,
+            stages: if actions.multi_match { self.chains.path(chain) } else { vec![chain] }.into(),
             capture: actions.capture,
             changes,
             controls,
@@ -190,7 +190,8 @@ impl Builder<'_> {
         let actions = &rule.head().actions;
         let inherited =
             rule.defaults.as_ref().map_or(Disruptive::Pass, |defaults| defaults.disruptive.clone());
-        let status = actions.status.or(rule.defaults.as_ref().and_then(|defaults| defaults.status));
+        let own = rule.links.iter().rev().find_map(|link| link.actions.status);
+        let status = own.or(rule.defaults.as_ref().and_then(|defaults| defaults.status));
         let disruptive = match actions.disruptive.clone() {
             None | Some(Disruptive::Block) => inherited,
             Some(own) => own,

@@ -20,7 +20,7 @@ use crate::seclang::{self, Argument, Directive, Mistake, Place};
 use actions::Actions;
 use draft::{Defaults, LinkDraft, Marker, RuleDraft};
 pub(crate) use settings::Settings;
-pub(crate) use targets::exception_target;
+pub(crate) use targets::{exception_target, macro_target};
 use updates::Update;
 
 /// Compiles `sources`, in order.

@@ -28,11 +28,12 @@ pub(crate) struct Settings {
 }
 
 impl Default for Settings {
-    /// ModSecurity's defaults, but for the engine, which is on: whoever compiles rules wants them to run.
+    /// Engine and request bodies are on unless the rules say otherwise: whoever compiles rules wants them to see
+    /// something. Types of response bodies are ModSecurity's.
     fn default() -> Self {
         Self {
             engine: EngineMode::On,
-            request_body_access: false,
+            request_body_access: true,
             response_body_access: false,
             response_types: vec!["text/plain".to_owned(), "text/html".to_owned()],
             argument_separator: b'&',

@@ -17,10 +17,7 @@ pub(super) fn compile(texts: &[TargetText], names: &mut Names) -> Result<Vec<Tar
     let mut targets: Vec<Target> = Vec::new();
     for (index, text) in texts.iter().enumerate().filter(|(_, text)| !text.except) {
         let (variable, select) = resolve(text).map_err(|why| (index, why))?;
-        let select = match select {
-            Select::Key(name) if variable == Variable::Tx => Select::Slot(names.intern(&name)),
-            other => other,
-        };
+        let select = slotted(variable, select, names);
         targets.push(Target { variable, select, count: text.count, except: Vec::new() });
     }
     for (index, text) in texts.iter().enumerate().filter(|(_, text)| text.except) {
@@ -30,20 +27,34 @@ pub(super) fn compile(texts: &[TargetText], names: &mut Names) -> Result<Vec<Tar
     Ok(targets)
 }
 
+/// Reads what a macro names: `TX.score`, `MATCHED_VAR`, `REQUEST_HEADERS.Host`.
+pub(crate) fn macro_target(text: &str, names: &mut Names) -> Result<Target, String> {
+    let (variable, select) = exception_target(text)?;
+    Ok(Target { variable, select: slotted(variable, select, names), count: false, except: Vec::new() })
+}
+
+/// TX variables that are named have slots.
+fn slotted(variable: Variable, select: Select, names: &mut Names) -> Select {
+    match select {
+        Select::Key(name) if variable == Variable::Tx => Select::Slot(names.intern(&name)),
+        other => other,
+    }
+}
+
 /// Takes `select` of `variable` away from `targets`.
 fn except(targets: &mut Vec<Target>, variable: Variable, select: &Select) {
     if matches!(select, Select::All) {
-        targets.retain(|target| target.variable != variable);
+        targets.retain(|target| target.variable != variable || target.count);
         return;
     }
-    for target in targets.iter_mut().filter(|target| target.variable == variable) {
+    for target in targets.iter_mut().filter(|target| target.variable == variable && !target.count) {
         target.except.push(select.clone());
     }
 }
 
 /// Reads what an exclusion names: a variable, and by key or pattern its members.
 pub(crate) fn exception_target(text: &str) -> Result<(Variable, Select), String> {
-    let argument = crate::seclang::Argument::standalone(text.trim_start_matches('!'));
+    let argument = crate::seclang::Argument::standalone(text);
     let targets = crate::seclang::parse_targets(&argument).map_err(|mistake| mistake.message)?;
     match &targets[..] {
         [target] if !target.except && !target.count => resolve(target),

@@ -6,6 +6,7 @@ use super::clock;
 use super::data::{Data, Group, ValueId};
 use super::state::State;
 use crate::program::{Select, Target};
+use crate::ruleset::Severity;
 use crate::variable::Variable;
 
 /// One value to be judged.
@@ -134,9 +135,9 @@ impl<'p> State<'p> {
                 self.matched.iter().for_each(|matched| owned(&matched.name, Cow::Borrowed(&matched.name)));
             }
             Variable::Rule => {
-                self.rule_members().into_iter().for_each(|(key, value)| owned(key.as_bytes(), value))
+                self.rule_members().into_iter().for_each(|(key, value)| owned(key.as_bytes(), value));
             }
-            // No database, nothing found: see `check::Check::Unavailable`.
+            // There is no database: `@geoLookup` has failed before a rule can look here.
             Variable::Geo => {}
             _ => match groups(variable) {
                 Some((groups, shows)) => {
@@ -201,9 +202,7 @@ impl<'p> State<'p> {
             Variable::ReqbodyProcessor => {
                 self.processor.map(|processor| processor.name().as_bytes().to_vec())
             }
-            Variable::HighestSeverity => {
-                text(self.highest_severity.map_or(255, super::super::ruleset::Severity::level).to_string())
-            }
+            Variable::HighestSeverity => text(self.highest_severity.map_or(255, Severity::level).to_string()),
             Variable::Duration => text(self.started.elapsed().as_millis().to_string()),
             Variable::SessionId => Some(self.session.clone()),
             Variable::UserId => Some(self.user.clone()),

@@ -49,7 +49,6 @@ impl Group {
 }
 
 /// All values of one transaction.
-#[derive(Debug)]
 pub(super) struct Data {
     bytes: Vec<u8>,
     values: Vec<Range<usize>>,

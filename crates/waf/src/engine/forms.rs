@@ -81,22 +81,10 @@ pub(super) fn transform<'a>(chains: &Chains, bytes: &'a [u8], chain: ChainId) ->
     }
 }
 
-/// The chains to check: `chain` alone, or with `multiMatch` every one that leads to it, shortest first.
-pub(super) fn stages(chains: &Chains, chain: ChainId, multi_match: bool) -> Vec<ChainId> {
-    let mut stages = vec![chain];
-    let mut last = chain;
-    while let Some((parent, _)) = chains.step(last).filter(|_| multi_match) {
-        stages.push(parent);
-        last = parent;
-    }
-    stages.reverse();
-    stages
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transform::Transformation::{Lowercase, RemoveWhitespace, UrlDecode};
+    use crate::transform::Transformation::{Lowercase, UrlDecode};
 
     #[test]
     fn a_form_is_computed_once_and_shared_while_unchanged() {
@@ -114,14 +102,5 @@ mod tests {
         assert_eq!(forms.changed.len(), 2);
         assert_eq!(forms.form(&chains, &data, plain, both).unwrap(), Form::Raw);
         assert_eq!(*transform(&chains, b"A%41", both), *b"aA");
-    }
-
-    #[test]
-    fn multi_match_looks_at_every_stage() {
-        let mut chains = Chains::default();
-        let last = chains.intern(&[Lowercase, RemoveWhitespace]);
-        let first = chains.intern(&[Lowercase]);
-        assert_eq!(stages(&chains, last, true), [ChainId::RAW, first, last]);
-        assert_eq!(stages(&chains, last, false), [last]);
     }
 }

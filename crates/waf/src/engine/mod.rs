@@ -25,7 +25,7 @@ use crate::transaction::{Connection, RequestHead, ResponseHead};
 use crate::variable::Variable;
 
 use data::Data;
-use state::State;
+use state::{LOGGING, State};
 
 /// Why judging cannot go on. It never means "no match".
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,8 @@ enum Failure {
     Operator(String),
     /// Something panicked.
     Panic,
+    /// The overlay was made by another rule set.
+    Overlay,
 }
 
 impl fmt::Display for Failure {
@@ -44,12 +46,12 @@ impl fmt::Display for Failure {
             Self::Limit(what) => write!(f, "too much: {what}"),
             Self::Operator(why) => f.write_str(why),
             Self::Panic => f.write_str("a panic while judging"),
+            Self::Overlay => f.write_str("the overlay belongs to another rule set"),
         }
     }
 }
 
 /// Everything one transaction holds.
-#[derive(Debug)]
 pub(crate) struct Core<'p> {
     data: Data,
     state: State<'p>,
@@ -58,16 +60,18 @@ pub(crate) struct Core<'p> {
 impl<'p> Core<'p> {
     pub(crate) fn new(ruleset: &'p Ruleset, overlay: &'p Overlay, conn: &Connection<'_>) -> Self {
         let mut core = Self { data: Data::new(), state: State::new(ruleset, overlay, conn.now_unix_us) };
-        core.step(1, |core| request::connection(&mut core.data, ruleset, conn));
+        core.step(1, |core| {
+            if !overlay.belongs_to(ruleset) {
+                return Err(Failure::Overlay);
+            }
+            request::connection(&mut core.data, ruleset, conn)
+        });
         core
     }
 
     /// Phase 1.
     pub(crate) fn request_head(&mut self, head: &RequestHead<'_>) {
-        self.step(1, |core| {
-            request::head(&mut core.data, &mut core.state, head)?;
-            core.state.run_phase(&core.data, 1)
-        });
+        self.phase(1, |data, state| request::head(data, state, head));
     }
 
     pub(crate) fn request_body_wanted(&self) -> bool {
@@ -76,21 +80,16 @@ impl<'p> Core<'p> {
 
     /// Phase 2.
     pub(crate) fn request_body(&mut self, body: &[u8], complete: bool) {
-        self.step(2, |core| {
-            core.data.set_flag(Variable::InboundDataError, !complete)?;
-            if core.request_body_wanted() {
-                request_body::read(&mut core.data, &core.state, body, complete)?;
-            }
-            core.state.run_phase(&core.data, 2)
+        let wanted = self.request_body_wanted();
+        self.phase(2, |data, state| {
+            data.set_flag(Variable::InboundDataError, !complete)?;
+            if wanted { request_body::read(data, state, body, complete) } else { Ok(()) }
         });
     }
 
     /// Phase 3.
     pub(crate) fn response_head(&mut self, head: &ResponseHead<'_>) {
-        self.step(3, |core| {
-            response::head(&mut core.data, head)?;
-            core.state.run_phase(&core.data, 3)
-        });
+        self.phase(3, |data, _| response::head(data, head));
     }
 
     pub(crate) fn response_body_wanted(&self) -> bool {
@@ -101,13 +100,14 @@ impl<'p> Core<'p> {
 
     /// Phase 4.
     pub(crate) fn response_body(&mut self, body: &[u8], complete: bool) {
-        self.step(4, |core| {
-            core.data.set_flag(Variable::OutboundDataError, !complete)?;
-            if core.response_body_wanted() {
-                core.data.set(Variable::ResponseBody, body)?;
-                core.data.set_number(Variable::ResponseContentLength, body.len() as u64)?;
+        let wanted = self.response_body_wanted();
+        self.phase(4, |data, _| {
+            data.set_flag(Variable::OutboundDataError, !complete)?;
+            if wanted {
+                data.set(Variable::ResponseBody, body)?;
+                data.set_number(Variable::ResponseContentLength, body.len() as u64)?;
             }
-            core.state.run_phase(&core.data, 4)
+            Ok(())
         });
     }
 
@@ -118,10 +118,19 @@ impl<'p> Core<'p> {
 
     /// Phase 5, then the record.
     pub(crate) fn finish(mut self) -> Record {
-        self.step(5, |core| core.state.run_phase(&core.data, 5));
+        self.phase(LOGGING, |_, _| Ok(()));
         self.state.record.inbound_score = self.score(&self.state.ruleset.scores.inbound);
         self.state.record.outbound_score = self.score(&self.state.ruleset.scores.outbound);
         self.state.record
+    }
+
+    /// Takes in what has come to be known, then runs the rules of `phase`: those too when not all could be taken in
+    /// and detection lets the transaction go on.
+    fn phase(&mut self, phase: u8, take_in: impl FnOnce(&mut Data, &mut State<'p>) -> Result<(), Failure>) {
+        self.step(phase, |core| take_in(&mut core.data, &mut core.state));
+        if phase == LOGGING || self.refusal().is_none() {
+            self.step(phase, |core| core.state.run_phase(&core.data, phase));
+        }
     }
 
     /// Does one step; a failure or a panic in it refuses.

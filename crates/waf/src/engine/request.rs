@@ -108,15 +108,13 @@ fn arguments(data: &mut Data, group: Group, arguments: &body::Arguments<'_>) -> 
     }
 }
 
-/// `target` without scheme and host, where it has them (RFC 9112 section 3.2.2).
+/// `target` without scheme and host, where it has them (RFC 9112 section 3.2.2, RFC 3986 section 3.1).
 fn without_authority(target: &[u8]) -> &[u8] {
-    let rest = match target {
-        [b'/' | b'*', ..] => return target,
-        _ => memchr::memmem::find(target, b"://").map(|at| &target[at + 3..]),
-    };
-    match rest {
-        Some(rest) => memchr::memchr2(b'/', b'?', rest).map_or(&b""[..], |path| &rest[path..]),
-        None => target,
+    let scheme =
+        target.iter().take_while(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte)).count();
+    match target[scheme..].strip_prefix(b"://") {
+        Some(rest) if scheme > 0 => memchr::memchr2(b'/', b'?', rest).map_or(&b""[..], |path| &rest[path..]),
+        _ => target,
     }
 }
 
@@ -130,7 +128,13 @@ fn percent_decoded(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(pieces.join(&b'+'))
 }
 
-fn header(data: &mut Data, state: &mut State<'_>, limits: &body::Limits, name: &[u8], value: &[u8]) -> Result<(), Failure> {
+fn header(
+    data: &mut Data,
+    state: &mut State<'_>,
+    limits: &body::Limits,
+    name: &[u8],
+    value: &[u8],
+) -> Result<(), Failure> {
     match name.to_ascii_lowercase().as_slice() {
         b"cookie" => arguments(data, Group::RequestCookies, &body::cookies::parse(value, limits)),
         b"content-type" if state.processor.is_none() => {
@@ -155,7 +159,7 @@ fn header(data: &mut Data, state: &mut State<'_>, limits: &body::Limits, name: &
 /// RFC 7617: `Basic` and the Base64 of `user:password`.
 fn authorization(data: &mut Data, value: &[u8]) -> Result<(), Failure> {
     let value = value.trim_ascii();
-    let end = value.iter().position(|byte| byte.is_ascii_whitespace()).unwrap_or(value.len());
+    let end = value.iter().position(u8::is_ascii_whitespace).unwrap_or(value.len());
     let (scheme, credentials) = value.split_at(end);
     data.set(Variable::AuthType, scheme)?;
     if !scheme.eq_ignore_ascii_case(b"basic") {
@@ -164,4 +168,25 @@ fn authorization(data: &mut Data, value: &[u8]) -> Result<(), Failure> {
     let decoded = Transformation::Base64Decode.apply(credentials.trim_ascii());
     let user = decoded.split(|byte| *byte == b':').next().unwrap_or_default();
     data.set(Variable::RemoteUser, user)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_scheme_makes_a_host() {
+        assert_eq!(without_authority(b"http://h:80/a?b"), b"/a?b");
+        assert_eq!(without_authority(b"http://h?b"), b"?b");
+        assert_eq!(without_authority(b"http://h"), b"");
+        for target in [&b"/a?u=http://h/x"[..], b"a.php?u=http://h/x", b"://h/x", b"*", b"h:443", b""] {
+            assert_eq!(without_authority(target), target);
+        }
+    }
+
+    #[test]
+    fn a_plus_in_a_path_is_itself() {
+        assert_eq!(*percent_decoded(b"/a+b%20c%2bd+%zz"), *b"/a+b c+d+%zz");
+        assert!(matches!(percent_decoded(b"/a+b"), Cow::Borrowed(_)));
+    }
 }

@@ -23,7 +23,8 @@ pub(super) fn body_limits(settings: &Settings) -> Limits {
 pub(super) fn read(data: &mut Data, state: &State<'_>, body: &[u8], complete: bool) -> Result<(), Failure> {
     data.set_number(Variable::RequestBodyLength, body.len() as u64)?;
     full_request(data, state, body)?;
-    let limits = body_limits(&state.ruleset.settings);
+    let mut limits = body_limits(&state.ruleset.settings);
+    limits.max_arguments = limits.max_arguments.saturating_sub(data.members(Group::ArgsGet).len());
     let error = match state.processor {
         Some(_) if body.is_empty() => None,
         Some(BodyProcessor::Urlencoded) => urlencoded(data, state, &limits, body)?,

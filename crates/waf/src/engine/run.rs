@@ -6,17 +6,14 @@ use super::Failure;
 use super::bag::{Value, number};
 use super::collect::Candidate;
 use super::data::Data;
-use super::forms::{stages, transform};
-use super::state::{MatchedVariable, State};
+use super::forms::transform;
+use super::state::{LOGGING, MatchedVariable, State};
 use crate::check::Check;
 use crate::limits;
 use crate::operator::{Captures, Operator, OperatorFailure, RuntimeOperator};
 use crate::program::{Allow, Change, ChangeKind, Control, EngineMode, Link, MemberName, Outcome, Rule};
 use crate::record::{Cause, Match, Refusal};
 use crate::template::{Part, Template};
-
-/// The phase of the logging rules, which nothing keeps from running.
-const LOGGING: u8 = 5;
 
 /// Where a phase goes on.
 enum Next {
@@ -106,11 +103,10 @@ impl<'p> State<'p> {
         }
         let asked = self.ask(data, &link.check);
         let chains = &self.ruleset.chains;
-        let stages = stages(chains, link.chain, link.multi_match);
         let mut any = false;
         for candidate in &candidates {
             let mut previous: Option<Vec<u8>> = None;
-            for &stage in &stages {
+            for &stage in &link.stages {
                 let form = match candidate.id {
                     Some(id) => {
                         let form = self.forms.form(chains, data, id, stage)?;
@@ -122,11 +118,11 @@ impl<'p> State<'p> {
                     continue;
                 }
                 let matches = asked.matches(&form, &mut self.captures)? != link.negated;
-                if matches || stages.len() > 1 {
+                if matches || link.stages.len() > 1 {
                     previous = Some(form.into_owned());
                 }
                 if let Some(form) = previous.as_ref().filter(|_| matches) {
-                    self.remember(candidate, link, form);
+                    self.remember(candidate, link, form)?;
                     self.act(data, link)?;
                     any = true;
                 }
@@ -145,15 +141,17 @@ impl<'p> State<'p> {
     }
 
     /// Notes a value that matched, for `MATCHED_VAR` and its kin, and what was captured.
-    fn remember(&mut self, candidate: &Candidate<'_>, link: &Link, form: &[u8]) {
+    fn remember(&mut self, candidate: &Candidate<'_>, link: &Link, form: &[u8]) -> Result<(), Failure> {
         if link.capture && !self.captures.is_empty() {
             self.store_captures(form);
         }
         let matched = MatchedVariable { name: candidate.name(), value: form.to_vec() };
-        if self.matched.len() < limits::MATCHES {
-            self.matched.push(matched.clone());
+        if self.matched.len() >= limits::MATCHED_VALUES {
+            return Err(Failure::Limit("values matched by a chain"));
         }
+        self.matched.push(matched.clone());
         self.last_match = Some(matched);
+        Ok(())
     }
 
     /// Does what a link does on each match.

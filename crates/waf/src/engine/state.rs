@@ -13,10 +13,11 @@ use crate::record::{Cause, Internal, Record, Refusal};
 use crate::ruleset::{Ruleset, Severity};
 use crate::variable::Variable;
 
+/// The phase of the logging rules, behind the answer.
+pub(super) const LOGGING: u8 = 5;
 /// Status of a refusal that no rule decided.
 const INTERNAL_STATUS: u16 = 500;
 
-#[derive(Debug)]
 pub(super) struct State<'p> {
     pub(super) ruleset: &'p Ruleset,
     pub(super) overlay: &'p Overlay,
@@ -61,7 +62,7 @@ pub(super) struct MatchedVariable {
 impl<'p> State<'p> {
     pub(super) fn new(ruleset: &'p Ruleset, overlay: &'p Overlay, now_unix_us: u64) -> Self {
         let mut slots = vec![None; ruleset.names.len()];
-        for (slot, value) in &overlay.seeds {
+        for (slot, value) in overlay.seeds.iter().filter(|_| overlay.belongs_to(ruleset)) {
             slots[*slot as usize] = Some(Value::Number(*value));
         }
         Self {
@@ -78,7 +79,7 @@ impl<'p> State<'p> {
             rule: 0,
             removed: None,
             exceptions: overlay.exceptions.iter().collect(),
-            engine: initial_engine(ruleset, overlay),
+            engine: for_tenant(ruleset.settings.engine, overlay),
             processor: None,
             request_body_access: ruleset.settings.request_body_access,
             response_body_access: ruleset.settings.response_body_access,
@@ -108,12 +109,9 @@ impl<'p> State<'p> {
         }
     }
 
-    /// `ctl:ruleEngine`. `On` gives back what the tenant chose: a rule cannot make detection block.
+    /// `ctl:ruleEngine`. Where the tenant chose to detect, no rule can block.
     pub(super) fn set_engine(&mut self, mode: EngineMode) {
-        self.engine = match mode {
-            EngineMode::On => initial_engine(self.ruleset, self.overlay),
-            mode => mode,
-        };
+        self.engine = for_tenant(mode, self.overlay);
     }
 
     pub(super) fn slot(&self, slot: u32) -> Option<&Value> {
@@ -186,31 +184,28 @@ impl<'p> State<'p> {
         }
     }
 
-    /// Refuses because judging failed.
+    /// Refuses because judging failed. Behind the answer, in phase 5, there is nothing left to refuse.
     pub(super) fn fail(&mut self, phase: u8, failure: &Failure) {
         let internal = match failure {
             Failure::Limit(_) => Internal::Limit,
             Failure::Operator(_) => Internal::Operator,
             Failure::Panic => Internal::Panic,
+            Failure::Overlay => Internal::Overlay,
         };
         self.record.internal_errors.push(match self.current_rule() {
             Some(rule) => format!("{failure} (phase {phase}, rule {})", rule.info.id),
             None => format!("{failure} (phase {phase})"),
         });
-        self.refuse(Refusal {
-            cause: Cause::Internal(internal),
-            status: INTERNAL_STATUS,
-            phase,
-            drop: false,
-            redirect: None,
-        });
+        if phase != LOGGING {
+            let cause = Cause::Internal(internal);
+            self.refuse(Refusal { cause, status: INTERNAL_STATUS, phase, drop: false, redirect: None });
+        }
     }
 }
 
-fn initial_engine(ruleset: &Ruleset, overlay: &Overlay) -> EngineMode {
-    match (ruleset.settings.engine, overlay.mode()) {
-        (EngineMode::Off, _) => EngineMode::Off,
-        (EngineMode::On, Mode::Block) => EngineMode::On,
-        _ => EngineMode::DetectionOnly,
+fn for_tenant(mode: EngineMode, overlay: &Overlay) -> EngineMode {
+    match (mode, overlay.mode()) {
+        (EngineMode::On, Mode::Detect) => EngineMode::DetectionOnly,
+        (mode, _) => mode,
     }
 }

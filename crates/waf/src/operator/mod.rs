@@ -5,20 +5,37 @@
 //! with the expanded argument ([`RuntimeOperator`]). Negation (`!@rx`) is the caller's. An operator that cannot
 //! answer says so ([`OperatorFailure`]): a failure is never "no match".
 
+mod begins_with;
 mod captures;
-mod detect;
+mod contains;
+mod contains_word;
+mod detect_sqli;
+mod detect_xss;
+mod detector;
+mod ends_with;
+mod eq;
 mod error;
+mod ge;
 mod geo;
+mod gt;
 mod ip_match;
+mod le;
+mod lt;
 mod number;
 mod pm;
 mod runtime;
 mod rx;
-mod text;
-mod validate;
+mod streq;
+mod validate_byte_range;
+mod validate_url_encoding;
+mod validate_utf8_encoding;
 mod verify;
+mod verify_cc;
+mod verify_cpf;
+mod verify_ssn;
+mod verify_svnr;
+mod within;
 
-use crate::transform::url_decode::has_invalid_escape;
 use std::sync::Arc;
 
 pub use captures::{Captures, MAX_CAPTURES};
@@ -46,7 +63,7 @@ pub struct Operator {
 
 #[derive(Debug)]
 enum Kind {
-    ByteRange(Box<validate::ByteRange>),
+    ByteRange(Box<validate_byte_range::ByteRange>),
     DetectSqli,
     DetectXss,
     GeoLookup(Option<Arc<dyn Geo>>),
@@ -82,7 +99,9 @@ impl Operator {
             "rx" => Kind::Rx(compile_pattern("rx", argument)?),
             "rxglobal" => Kind::RxGlobal(compile_pattern("rxGlobal", argument)?),
             "unconditionalmatch" => Kind::UnconditionalMatch,
-            "validatebyterange" => Kind::ByteRange(Box::new(validate::ByteRange::compile(argument)?)),
+            "validatebyterange" => {
+                Kind::ByteRange(Box::new(validate_byte_range::ByteRange::compile(argument)?))
+            }
             "validateurlencoding" => Kind::UrlEncoding,
             "validateutf8encoding" => Kind::Utf8Encoding,
             "verifycc" => verifier(Number::Card)?,
@@ -102,8 +121,8 @@ impl Operator {
         captures.clear();
         match &self.kind {
             Kind::ByteRange(range) => Ok(range.is_left_by(input)),
-            Kind::DetectSqli => detect::sqli(&detect::Libinjection, input, captures),
-            Kind::DetectXss => detect::xss(&detect::Libinjection, input, captures),
+            Kind::DetectSqli => detect_sqli::matches(&detector::Libinjection, input, captures),
+            Kind::DetectXss => detect_xss::matches(&detector::Libinjection, input, captures),
             Kind::GeoLookup(database) => geo::lookup(database.as_ref(), input).map(|found| found.is_some()),
             Kind::IpMatch(networks) => Ok(networks.contain(input)),
             Kind::NoMatch => Ok(false),
@@ -116,8 +135,8 @@ impl Operator {
             Kind::Rx(pattern) => pattern.matches(input, captures),
             Kind::RxGlobal(pattern) => pattern.matches_global(input, captures),
             Kind::UnconditionalMatch => Ok(true),
-            Kind::UrlEncoding => Ok(has_invalid_escape(input)),
-            Kind::Utf8Encoding => Ok(validate::is_bad_utf8(input)),
+            Kind::UrlEncoding => Ok(validate_url_encoding::matches(input)),
+            Kind::Utf8Encoding => Ok(validate_utf8_encoding::matches(input)),
             Kind::Verify(verifier) => verifier.matches(input, captures),
         }
     }

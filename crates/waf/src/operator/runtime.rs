@@ -1,6 +1,9 @@
 //! Operators that need no compiling, for arguments that change from one evaluation to the next.
 
-use super::{Captures, OperatorFailure, number, rx, text};
+use super::{
+    Captures, OperatorFailure, begins_with, contains, contains_word, ends_with, eq, ge, gt, le, lt, rx,
+    streq, within,
+};
 
 /// An operator whose argument may hold macros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,17 +71,17 @@ impl RuntimeOperator {
     ) -> Result<bool, OperatorFailure> {
         captures.clear();
         match self {
-            Self::BeginsWith => Ok(text::begins_with(argument, input)),
-            Self::Contains | Self::StrMatch => Ok(text::contains(argument, input)),
-            Self::ContainsWord => Ok(text::contains_word(argument, input)),
-            Self::EndsWith => Ok(text::ends_with(argument, input)),
-            Self::StrEq => Ok(text::equals(argument, input)),
-            Self::Within => Ok(text::within(argument, input)),
-            Self::Eq => Ok(number::eq(argument, input)),
-            Self::Ge => Ok(number::ge(argument, input)),
-            Self::Gt => Ok(number::gt(argument, input)),
-            Self::Le => Ok(number::le(argument, input)),
-            Self::Lt => Ok(number::lt(argument, input)),
+            Self::BeginsWith => Ok(begins_with::matches(argument, input)),
+            Self::Contains | Self::StrMatch => Ok(contains::matches(argument, input)),
+            Self::ContainsWord => Ok(contains_word::matches(argument, input)),
+            Self::EndsWith => Ok(ends_with::matches(argument, input)),
+            Self::StrEq => Ok(streq::matches(argument, input)),
+            Self::Within => Ok(within::matches(argument, input)),
+            Self::Eq => Ok(eq::matches(argument, input)),
+            Self::Ge => Ok(ge::matches(argument, input)),
+            Self::Gt => Ok(gt::matches(argument, input)),
+            Self::Le => Ok(le::matches(argument, input)),
+            Self::Lt => Ok(lt::matches(argument, input)),
             Self::Rx => rx_matches(argument, |pattern| pattern.matches(input, captures)),
             Self::RxGlobal => rx_matches(argument, |pattern| pattern.matches_global(input, captures)),
         }

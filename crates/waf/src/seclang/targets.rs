@@ -47,7 +47,7 @@ pub(crate) fn parse_targets(argument: &Argument) -> Parsed<Vec<TargetText>> {
 fn target_end(text: &str) -> usize {
     let separator = |from: usize| text[from..].find(['|', ',']).map_or(text.len(), |length| from + length);
     let plain = separator(0);
-    let Some(colon) = text[..plain].find(':') else { return plain };
+    let Some(colon) = text[..plain].find([':', '.']) else { return plain };
     let selector = &text[colon + 1..];
     let closing = match selector.as_bytes() {
         [b'\'', ..] => closing(&selector[1..], "'").map(|offset| offset + 1),
@@ -78,7 +78,8 @@ fn target(text: &Argument) -> Parsed<TargetText> {
         "&" => (false, true),
         _ => return Err(text.mistake("a target has one of `!` and `&` at most")),
     };
-    let (variable, selector) = match raw[name_start..].split_once(':') {
+    // ModSecurity v3 takes `TX.name` for `TX:name`.
+    let (variable, selector) = match raw[name_start..].split_once([':', '.']) {
         Some((variable, selector)) => (variable, Some(selector)),
         None => (&raw[name_start..], None),
     };
@@ -141,7 +142,7 @@ mod tests {
             ["REQUEST_COOKIES", "!REQUEST_COOKIES~__utm|_x", "ARGS_NAMES", "&TX:a.b", "XML:/*", "XML://@*"]
         );
         assert_eq!(show(r"&TX:'/A\/B/'|ARGS:'a|b'"), ["&TX~A/B", "ARGS:a|b"]);
-        assert_eq!(show(r"ARGS:/a\/|b/|!ARGS:/x/"), ["ARGS~a/|b", "!ARGS~x"]);
+        assert_eq!(show(r"ARGS:/a\/|b/|!ARGS:/x/|TX.y.z"), ["ARGS~a/|b", "!ARGS~x", "TX:y.z"]);
     }
 
     #[test]

@@ -5,6 +5,24 @@ pub(crate) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
+/// Without the white space that `text` begins with.
+pub(crate) fn without_leading_space(text: &[u8]) -> &[u8] {
+    let start = text.iter().position(|&byte| !is_space(byte)).unwrap_or(text.len());
+    &text[start..]
+}
+
+/// Without the white space that `text` ends in.
+pub(crate) fn without_trailing_space(text: &[u8]) -> &[u8] {
+    let end = text.iter().rposition(|&byte| !is_space(byte)).map_or(0, |last| last + 1);
+    &text[..end]
+}
+
+/// A byte's low seven bits below a parity bit.
+pub(super) fn with_parity_bit(byte: u8, set: bool) -> u8 {
+    const PARITY_BIT: u8 = 0x80;
+    if set { byte | PARITY_BIT } else { byte & !PARITY_BIT }
+}
+
 /// The value of one hexadecimal digit.
 pub(crate) fn hex_value(byte: u8) -> Option<u8> {
     match byte {

@@ -1,20 +1,16 @@
 //! `htmlEntityDecode`: the entities that stand for one byte.
 //!
-//! What libmodsecurity v3 decodes: `&#x` and one or two hexadecimal digits, `&#` and one to three decimal digits
-//! (modulo 256), and names that *begin* with `quot`, `amp`, `lt`, `gt` or `nbsp` (0xA0), whatever their case; the
-//! semicolon is optional. All else stays. Example: `&lt;a&#x3d;&quot` gives `<a="`.
+//! What libmodsecurity decodes: `&#x` and hexadecimal digits, `&#` and decimal digits, any number of them, of whose
+//! value the low byte counts; and the names `quot`, `amp`, `lt`, `gt` and `nbsp` (0xA0), whatever their case. The
+//! semicolon is optional. All else stays. (Some of its releases in 2024 read fewer digits, and names by how they begin.)
+//! Example: `&lt;a&#x3d;&quot` gives `<a="`.
 
 use super::bytes::hex_value;
 use super::output::Output;
 use std::borrow::Cow;
 
-/// A named entity is recognised by how it begins, as in the C original.
 const NAMED: [(&[u8], u8); 5] =
     [(b"quot", b'"'), (b"amp", b'&'), (b"lt", b'<'), (b"gt", b'>'), (b"nbsp", 0xa0)];
-
-/// Digits of the largest byte in either base.
-const MAX_HEX_DIGITS: usize = 2;
-const MAX_DECIMAL_DIGITS: usize = 3;
 
 pub(super) fn apply(input: &[u8]) -> Cow<'_, [u8]> {
     let Some(first) = memchr::memchr(b'&', input) else {
@@ -40,24 +36,24 @@ pub(super) fn apply(input: &[u8]) -> Cow<'_, [u8]> {
 /// The byte that the entity at the front of `text` (after its `&`) stands for and its length without a semicolon.
 fn decode(text: &[u8]) -> Option<(u8, usize)> {
     match text {
-        [b'#', b'x' | b'X', digits @ ..] => number(digits, MAX_HEX_DIGITS, 16, 2),
-        [b'#', digits @ ..] => number(digits, MAX_DECIMAL_DIGITS, 10, 1),
+        [b'#', b'x' | b'X', digits @ ..] => number(digits, 16).map(|(byte, count)| (byte, 2 + count)),
+        [b'#', digits @ ..] => number(digits, 10).map(|(byte, count)| (byte, 1 + count)),
         _ => {
             let length = text.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
-            let named = NAMED.iter().find(|(name, _)| {
-                text[..length].get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
-            });
+            let named = NAMED.iter().find(|(name, _)| name.eq_ignore_ascii_case(&text[..length]));
             named.map(|&(_, byte)| (byte, length))
         }
     }
 }
 
-fn number(text: &[u8], max_digits: usize, base: u16, prefix: usize) -> Option<(u8, usize)> {
-    let digits = text.iter().take(max_digits).map_while(|&byte| hex_value(byte).map(u16::from));
-    let (value, count) = digits
-        .take_while(|&digit| digit < base)
-        .fold((0, 0), |(value, count), digit| (value * base + digit, count + 1));
-    (count > 0).then_some((value as u8, prefix + count))
+/// The low byte of a number in the given base, and its digits. A number beyond what C's `long` holds is its largest.
+fn number(text: &[u8], base: i64) -> Option<(u8, usize)> {
+    let digits =
+        text.iter().map_while(|&byte| hex_value(byte).map(i64::from)).take_while(|&digit| digit < base);
+    let (value, count) = digits.fold((0_i64, 0), |(value, count), digit| {
+        (value.saturating_mul(base).saturating_add(digit), count + 1)
+    });
+    (count > 0).then_some((value as u8, count))
 }
 
 #[cfg(test)]
@@ -68,19 +64,19 @@ mod tests {
     #[test]
     fn numbers_and_names() {
         assert_eq!(&*apply(b"&lt;a&#x3d;&quot;&#62&AMP;&nbsp;"), b"<a=\">&\xa0");
-        assert_eq!(&*apply(b"&#x3cscript"), b"<script");
-        assert_eq!(&*apply(b"&#300;"), b"\x2c");
+        assert_eq!(&*apply(b"&#60script&#x3E"), b"<script>");
     }
 
     #[test]
-    fn names_count_by_how_they_begin() {
-        assert_eq!(&*apply(b"&ltfoo;x"), b"<x");
-        assert!(matches!(apply(b"&l;&copy;&;&#;&#x;&#xg;& &"), Cow::Borrowed(_)));
+    fn names_count_only_whole() {
+        assert!(matches!(apply(b"&ltfoo;&l;&copy;&;&#;&#x;&#xg;& &"), Cow::Borrowed(_)));
+        assert_eq!(&*apply(b"&lt-&gt"), b"<->");
     }
 
     #[test]
-    fn digits_beyond_a_byte_stay_text() {
-        assert_eq!(&*apply(b"&#x4100;"), b"A00;");
-        assert_eq!(&*apply(b"&#0655;"), b"A5;");
+    fn any_number_of_digits_gives_a_byte() {
+        assert_eq!(&*apply(b"&#0000000065;&#x0000041;&#00;"), b"AA\0");
+        assert_eq!(&*apply(b"&#65345;&#x1f600"), b"A\0");
+        assert_eq!(&*apply(b"&#99999999999999999999999;"), b"\xff");
     }
 }

@@ -12,24 +12,32 @@ mod cmd_line;
 mod compress_whitespace;
 mod css_decode;
 mod escape_seq_decode;
-mod hash;
 mod hex_decode;
 mod hex_encode;
 mod html_entity_decode;
 mod js_decode;
 mod length;
-mod letter_case;
+mod lowercase;
+mod md5;
 mod normalise_path;
-mod nulls;
+mod normalise_path_win;
 mod output;
-mod parity;
+mod parity_even_7bit;
+mod parity_odd_7bit;
+mod parity_zero_7bit;
 mod php_args_names;
 mod remove_comments;
 mod remove_comments_char;
+mod remove_nulls;
 mod remove_whitespace;
 mod replace_comments;
+mod replace_nulls;
+mod sha1;
 mod sql_hex_decode;
 mod trim;
+mod trim_left;
+mod trim_right;
+mod uppercase;
 pub(crate) mod url_decode;
 mod url_decode_uni;
 mod url_encode;
@@ -100,21 +108,21 @@ transformations! {
     /// The input's length in bytes, as decimal digits.
     Length = "length" => length::apply;
     /// ASCII letters to lower case.
-    Lowercase = "lowercase" => letter_case::lowercase;
+    Lowercase = "lowercase" => lowercase::apply;
     /// The MD5 digest, 16 raw bytes.
-    Md5 = "md5" => hash::md5;
+    Md5 = "md5" => md5::apply;
     /// Nothing; in a rule it forgets the inherited transformations.
     None = "none" => Cow::Borrowed;
     /// Resolves `//`, `/./` and `/../`.
-    NormalisePath = "normalisePath" | "normalizePath" => normalise_path::unix;
+    NormalisePath = "normalisePath" | "normalizePath" => normalise_path::apply;
     /// As `normalisePath`, with backslashes made slashes first.
-    NormalisePathWin = "normalisePathWin" | "normalizePathWin" => normalise_path::windows;
+    NormalisePathWin = "normalisePathWin" | "normalizePathWin" => normalise_path_win::apply;
     /// Sets each byte's high bit so that its parity is even.
-    ParityEven7bit = "parityEven7bit" => parity::even;
+    ParityEven7bit = "parityEven7bit" => parity_even_7bit::apply;
     /// Sets each byte's high bit so that its parity is odd.
-    ParityOdd7bit = "parityOdd7bit" => parity::odd;
+    ParityOdd7bit = "parityOdd7bit" => parity_odd_7bit::apply;
     /// Clears each byte's high bit.
-    ParityZero7bit = "parityZero7bit" => parity::zero;
+    ParityZero7bit = "parityZero7bit" => parity_zero_7bit::apply;
     /// Renames an argument as PHP does.
     PhpArgsNames = "phpArgsNames" => php_args_names::apply;
     /// Removes comments of C, HTML, SQL and shell.
@@ -122,25 +130,25 @@ transformations! {
     /// Removes the marks of comments but not what is inside.
     RemoveCommentsChar = "removeCommentsChar" => remove_comments_char::apply;
     /// Removes NUL bytes.
-    RemoveNulls = "removeNulls" => nulls::remove;
+    RemoveNulls = "removeNulls" => remove_nulls::apply;
     /// Removes white space and non-breaking spaces.
     RemoveWhitespace = "removeWhitespace" => remove_whitespace::apply;
     /// Makes each C comment one space.
     ReplaceComments = "replaceComments" => replace_comments::apply;
     /// Makes each NUL byte a space.
-    ReplaceNulls = "replaceNulls" => nulls::replace;
+    ReplaceNulls = "replaceNulls" => replace_nulls::apply;
     /// The SHA-1 digest, 20 raw bytes.
-    Sha1 = "sha1" => hash::sha1;
+    Sha1 = "sha1" => sha1::apply;
     /// Decodes SQL's `0x4142` notation.
     SqlHexDecode = "sqlHexDecode" => sql_hex_decode::apply;
     /// Removes white space from both ends.
-    Trim = "trim" => trim::both;
+    Trim = "trim" => trim::apply;
     /// Removes white space from the left end.
-    TrimLeft = "trimLeft" => trim::left;
+    TrimLeft = "trimLeft" => trim_left::apply;
     /// Removes white space from the right end.
-    TrimRight = "trimRight" => trim::right;
+    TrimRight = "trimRight" => trim_right::apply;
     /// ASCII letters to upper case.
-    Uppercase = "uppercase" => letter_case::uppercase;
+    Uppercase = "uppercase" => uppercase::apply;
     /// Decodes URL encoding.
     UrlDecode = "urlDecode" => url_decode::apply;
     /// Decodes URL encoding and `%uXXXX`.

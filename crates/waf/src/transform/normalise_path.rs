@@ -1,4 +1,4 @@
-//! `normalisePath` and `normalisePathWin`: repeated slashes, self references and back references resolved.
+//! `normalisePath`: repeated slashes, self references and back references resolved.
 //!
 //! As ModSecurity v3: a path never climbs above its root; back references that lead out of a relative path stay; a
 //! segment that merely ends in two dots (`x..`, `...`) is dropped; the result ends in a slash only if the input
@@ -7,16 +7,8 @@
 use super::output::computed;
 use std::borrow::Cow;
 
-pub(super) fn unix(input: &[u8]) -> Cow<'_, [u8]> {
+pub(super) fn apply(input: &[u8]) -> Cow<'_, [u8]> {
     if needs_no_work(input) { Cow::Borrowed(input) } else { computed(input, resolve(input)) }
-}
-
-pub(super) fn windows(input: &[u8]) -> Cow<'_, [u8]> {
-    if memchr::memchr(b'\\', input).is_none() {
-        return unix(input);
-    }
-    let slashed: Vec<u8> = input.iter().map(|&byte| if byte == b'\\' { b'/' } else { byte }).collect();
-    computed(input, resolve(&slashed))
 }
 
 /// Whether no slash is followed by another and no dot ends a segment.
@@ -28,7 +20,8 @@ fn needs_no_work(input: &[u8]) -> bool {
     })
 }
 
-fn resolve(input: &[u8]) -> Vec<u8> {
+/// The path without what it need not say.
+pub(super) fn resolve(input: &[u8]) -> Vec<u8> {
     let relative = input.first() != Some(&b'/');
     let root: &[u8] = if relative { b"" } else { b"/" };
     let mut path = Vec::with_capacity(input.len() + 1);
@@ -67,37 +60,35 @@ fn resolve(input: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{unix, windows};
+    use super::apply;
     use std::borrow::Cow;
 
     #[test]
     fn references_resolve() {
-        assert_eq!(&*unix(b"/a/./b/..//c"), b"/a/c");
-        assert_eq!(&*unix(b"dir/../../x"), b"../x");
-        assert_eq!(&*unix(b"/../../etc/passwd"), b"/etc/passwd");
-        assert_eq!(&*unix(b"../../x"), b"../../x");
-        assert_eq!(&*unix(b"./x/"), b"x/");
+        assert_eq!(&*apply(b"/a/./b/..//c"), b"/a/c");
+        assert_eq!(&*apply(b"dir/../../x"), b"../x");
+        assert_eq!(&*apply(b"/../../etc/passwd"), b"/etc/passwd");
+        assert_eq!(&*apply(b"../../x"), b"../../x");
+        assert_eq!(&*apply(b"./x/"), b"x/");
     }
 
     #[test]
     fn the_end_keeps_its_form() {
-        assert_eq!(&*unix(b"/a/b/.."), b"/a");
-        assert_eq!(&*unix(b"/a/b/../"), b"/a/");
-        assert_eq!(&*unix(b"/a/.."), b"");
-        assert_eq!(&*unix(b"//"), b"/");
+        assert_eq!(&*apply(b"/a/b/.."), b"/a");
+        assert_eq!(&*apply(b"/a/b/../"), b"/a/");
+        assert_eq!(&*apply(b"/a/.."), b"");
+        assert_eq!(&*apply(b"//"), b"/");
     }
 
     #[test]
     fn dots_that_are_no_reference() {
-        assert_eq!(&*unix(b"/a/.../b"), b"/a/b");
-        assert_eq!(&*unix(b"/a/x../b"), b"/a/b");
-        assert!(matches!(unix(b"/a/.x/b.c"), Cow::Borrowed(_)));
+        assert_eq!(&*apply(b"/a/.../b"), b"/a/b");
+        assert_eq!(&*apply(b"/a/x../b"), b"/a/b");
+        assert!(matches!(apply(b"/a/.x/b.c"), Cow::Borrowed(_)));
     }
 
     #[test]
-    fn backslashes_count_on_windows_only() {
-        assert_eq!(&*windows(br"\a\\b\..\c"), b"/a/c");
-        assert_eq!(&*windows(b"/a//b"), b"/a/b");
-        assert!(matches!(unix(br"\a\b"), Cow::Borrowed(_)));
+    fn backslashes_are_no_slashes() {
+        assert!(matches!(apply(br"\a\\b"), Cow::Borrowed(_)));
     }
 }

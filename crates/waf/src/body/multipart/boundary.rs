@@ -1,7 +1,7 @@
 //! The boundary: in the content type, and in lines of the body.
 
 use super::Flags;
-use crate::transform::bytes::is_space;
+use crate::transform::bytes::{is_space, without_leading_space};
 use memchr::memmem;
 
 /// Bytes of a content type that may hold a boundary.
@@ -48,7 +48,7 @@ impl Boundary {
         if is_quoted && after_hyphens.strip_prefix(b"\"").is_some_and(|rest| rest.starts_with(boundary)) {
             return Found::Error("a boundary in quotes");
         }
-        let unspaced = trim_start(after_hyphens);
+        let unspaced = without_leading_space(after_hyphens);
         if unspaced.len() < after_hyphens.len() && unspaced.starts_with(boundary) {
             return Found::Error("white space before a boundary");
         }
@@ -133,10 +133,6 @@ fn count_parameters(text: &[u8]) -> usize {
     let lower = text.to_ascii_lowercase();
     let has_value = |at: &usize| lower[*at..].contains(&b'=');
     memmem::find_iter(&lower, PARAMETER).filter(has_value).count()
-}
-
-fn trim_start(text: &[u8]) -> &[u8] {
-    &text[text.iter().take_while(|&&byte| is_space(byte)).count()..]
 }
 
 #[cfg(test)]

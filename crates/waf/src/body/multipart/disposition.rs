@@ -6,6 +6,7 @@
 
 use super::Flags;
 use crate::transform::bytes::hex_pair;
+use memchr::memmem;
 use std::borrow::Cow;
 
 /// Bytes besides letters and digits in the charset, and in the value, of `filename*`.
@@ -54,6 +55,10 @@ pub(super) fn parse<'a>(value: &'a [u8], flags: &mut Flags) -> Result<Dispositio
     let filename = filename.filter(|filename| !filename.is_empty());
     if extended.is_some() && filename.is_none() {
         return Err("filename* without filename in a content disposition");
+    }
+    // A backend that looks for these bytes alone would not take the part for a file.
+    if filename.is_some() && memmem::find(value, b"filename=").is_none() {
+        return Err("a filename apart from its `=` in a content disposition");
     }
     let name = name.filter(|name| !name.is_empty()).ok_or("a part without a name")?;
     Ok(Disposition { name, filename })
@@ -229,6 +234,7 @@ mod tests {
             "form-data; Name=a",
             "form-data; name=a b",
             "form-data; name=a, filename=b",
+            "form-data; name=a; filename = b",
             "form-data; name=a; filename*=UTF-8''b",
             "form-data; name=a; filename=b; filename*=b",
             "form-data; name=a; filename=b; filename*=''b",

@@ -5,6 +5,9 @@ use super::{BodyError, Flags, Limits};
 use crate::transform::bytes::is_space;
 use std::borrow::Cow;
 
+/// ModSecurity's sentence, because the Core Rule Set's own tests look for it in the log.
+pub(super) const INVALID_NAME: &str = "Multipart: Invalid part header (contains invalid character)";
+
 /// The headers of a part, as far as they have been read.
 #[derive(Default)]
 pub(super) struct Headers<'a> {
@@ -67,7 +70,7 @@ impl<'a> Headers<'a> {
             return Err("a part header without a name");
         }
         if !line[..name].iter().all(u8::is_ascii_graphic) {
-            return Err("a part header's name has bytes that it may not have");
+            return Err(INVALID_NAME);
         }
         if self.find(&line[..name]).is_some() {
             return Err("a part header twice");

@@ -11,6 +11,7 @@ mod headers;
 
 use super::{Argument, BodyError, Limits};
 use boundary::Boundary;
+use disposition::Disposition;
 use headers::{Headers, Outcome};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -44,7 +45,7 @@ pub struct File<'a> {
 /// A header line of a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartHeader<'a> {
-    /// The part's name.
+    /// The part's name; empty where an error in the headers left the part without one.
     pub part: Cow<'a, [u8]>,
     /// The line without its end, such as `Content-Type: text/plain`; folded lines are joined by spaces.
     pub line: Cow<'a, [u8]>,
@@ -91,7 +92,7 @@ pub enum Unmatched {
     None = 0,
     /// `1`: a line looks like a boundary and is none, after the last that was one.
     Foreign = 1,
-    /// `2`: the last line that looks like a boundary is one, and not the first.
+    /// `2`: the last whole line that looks like a boundary is one, and not the first.
     Matched = 2,
 }
 
@@ -219,7 +220,8 @@ impl Parser<'_, '_> {
         is_final: bool,
         rest: &[u8],
     ) -> Result<bool, BodyError> {
-        if self.boundaries > 0 {
+        // As ModSecurity: not a final boundary that the body's end cuts off.
+        if self.boundaries > 0 && ending != Ending::None {
             self.found.flags.unmatched_boundary = Unmatched::Matched;
         }
         if rest.len() != ending.len() || (ending == Ending::None && !is_final) {
@@ -246,24 +248,30 @@ impl Parser<'_, '_> {
             Some(Part::Headers(_)) if ending == Ending::None => {
                 return Err(BodyError::malformed(range.end, "a part header is cut off"));
             }
-            Some(Part::Headers(headers)) => {
-                let line = &self.body[range.clone()];
+            Some(Part::Headers(_)) => {
                 self.found.flags.lf_line |= ending == Ending::Lf;
                 self.found.flags.crlf_line |= ending == Ending::CrLf;
-                let text = &line[..line.len() - ending.len()];
-                let outcome = headers.line(text, range.start, self.limits, &mut self.found.flags)?;
-                if let Outcome::Complete(disposition) = outcome {
-                    let part = &disposition.name;
-                    let lines = headers.take_lines().map(|line| PartHeader { part: part.clone(), line });
-                    self.found.part_headers.extend(lines);
-                    self.part = Some(Part::Data(Data {
-                        name: disposition.name,
-                        filename: disposition.filename,
-                        start: range.end,
-                        any_line: false,
-                    }));
-                }
+                return self.header_line(range, ending);
             }
+        }
+        Ok(())
+    }
+
+    /// A line of a part's headers; the empty one begins its data.
+    fn header_line(&mut self, range: Range<usize>, ending: Ending) -> Result<(), BodyError> {
+        let Some(Part::Headers(headers)) = &mut self.part else { return Ok(()) };
+        let text = &self.body[range.start..range.end - ending.len()];
+        let outcome = headers.line(text, range.start, self.limits, &mut self.found.flags);
+        let (name, faulty_line) = match &outcome {
+            Ok(Outcome::Continues) => return Ok(()),
+            Ok(Outcome::Complete(disposition)) => (disposition.name.clone(), None),
+            // The part has no name then; what its headers hold is still for the rules to see.
+            Err(_) => (Cow::default(), Some(Cow::Borrowed(text)).filter(|text| !text.is_empty())),
+        };
+        let lines = headers.take_lines().chain(faulty_line);
+        self.found.part_headers.extend(lines.map(|line| PartHeader { part: name.clone(), line }));
+        if let Outcome::Complete(Disposition { name, filename }) = outcome? {
+            self.part = Some(Part::Data(Data { name, filename, start: range.end, any_line: false }));
         }
         Ok(())
     }

@@ -139,7 +139,7 @@ fn what_cannot_be_read_in_one_way_is_an_error() {
         (part(&format!("{NAME}{NAME}"), "|1"), "a part header twice"),
         (part(&format!("{NAME}x|"), "|1"), "a part header without a colon"),
         (part(&format!("{NAME}:x|"), "|1"), "a part header without a name"),
-        (part(&format!("{NAME}X\x0e: y|"), "|1"), "a part header's name has bytes that it may not have"),
+        (part(&format!("{NAME}X\x0e: y|"), "|1"), headers::INVALID_NAME),
         (part(&format!("{NAME}X: \0|"), "|1"), "a NUL byte in a part header"),
         (part(&format!(" x|{NAME}"), "|1"), "a folded line before the first part header"),
         (format!("--0000|{NAME}|1|--0000x|"), "a boundary with something after it"),
@@ -154,6 +154,14 @@ fn what_cannot_be_read_in_one_way_is_an_error() {
     let body = body(&format!("--0000|{NAME}|1|--\"0000\"|"));
     let error = parse(quoted, &body, &Limits::default()).error;
     assert_eq!(error.map(|error| error.message), Some("a boundary in quotes"));
+}
+
+#[test]
+fn the_headers_of_a_faulty_part_stay_visible() {
+    let body = body(&part(&format!("{NAME}X\x0e: y|Z: z|"), "|1"));
+    let multipart = read(&body);
+    let lines: Vec<_> = multipart.part_headers.iter().map(|header| (&*header.part, &*header.line)).collect();
+    assert_eq!(lines[1..], [(&b""[..], &b"X\x0e: y"[..])]);
 }
 
 #[test]

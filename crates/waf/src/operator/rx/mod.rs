@@ -3,7 +3,8 @@
 //! Almost every pattern runs on the `regex` crate, in time linear in the input. A pattern that needs backtracking
 //! has two forms: a linear one that matches at least as much, asked first, and the exact one on `fancy-regex` under a
 //! step limit, asked only where the first says yes. Running into the limit is a failure, never "no match".
-//! An empty pattern matches everything and captures nothing. Example: `@rx ^(\d+)$` matches `42`, `TX:1` is `42`.
+//! An empty pattern matches everything and captures nothing. One difference from PCRE is left: `^` also matches after a
+//! line feed that ends the input, where PCRE sees no further line. Example: `@rx ^(\d+)$` matches `42`, `TX:1` is `42`.
 
 mod cache;
 mod class;
@@ -17,7 +18,7 @@ pub(super) use cache::with_cached;
 /// Bytes of one compiled program; the largest of the Core Rule Set needs a tenth of it.
 const MAX_PROGRAM_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of the lazily built automaton of one pattern, per thread that runs it.
-const MAX_AUTOMATON_BYTES: usize = 4 * 1024 * 1024;
+const MAX_AUTOMATON_BYTES: usize = 2 * 1024 * 1024;
 /// Backtracking steps on one value.
 const MAX_BACKTRACKS: usize = 250_000;
 /// Instructions of a pattern that backtracks.

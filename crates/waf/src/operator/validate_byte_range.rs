@@ -1,6 +1,6 @@
-//! `@validateByteRange` and `@validateUtf8Encoding` (RFC 3629): each matches what is *not* valid.
+//! `@validateByteRange`: some byte of the input is not among those that the argument allows.
 //!
-//! Examples: `@validateByteRange 32-126` matches `a\0b`; `@validateUtf8Encoding` matches `\xc0\xaf`.
+//! The argument is a list of bytes and ranges in decimal. Example: `@validateByteRange 32-126,9` matches `a\0b`.
 
 use super::OperatorError;
 
@@ -36,11 +36,6 @@ fn parse(part: &str) -> Option<(u8, u8)> {
     (first <= last).then_some((first, last))
 }
 
-/// Whether the input is not UTF-8: overlong sequences, surrogates and code points beyond U+10FFFF included.
-pub(super) fn is_bad_utf8(input: &[u8]) -> bool {
-    std::str::from_utf8(input).is_err()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,13 +55,5 @@ mod tests {
         for wrong in ["", "xxx", "256", "5-1", "1-2-3", "-1", "1,"] {
             assert!(ByteRange::compile(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn utf8() {
-        for bad in [&b"\xc0\xaf"[..], b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"\xe2\x82", b"\x80", b"a\xff"] {
-            assert!(is_bad_utf8(bad), "{bad:?}");
-        }
-        assert!(!is_bad_utf8("aé€😀\0".as_bytes()));
     }
 }

@@ -1,0 +1,59 @@
+//! The detectors of injections, behind a trait and guarded: a panic in one is a failure of the operator that asked, not
+//! of the process.
+
+use super::OperatorFailure;
+use crate::transform::Transformation;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Looks for injections in one value.
+pub(super) trait Detector {
+    /// The fingerprint of the SQL injection that the input is.
+    fn sql_injection(&self, input: &[u8]) -> Option<Vec<u8>>;
+    /// Whether the input is cross-site scripting.
+    fn cross_site_scripting(&self, input: &[u8]) -> bool;
+}
+
+/// The Rust port of libinjection.
+pub(super) struct Libinjection;
+
+impl Detector for Libinjection {
+    fn sql_injection(&self, input: &[u8]) -> Option<Vec<u8>> {
+        let result = libinjectionrs::detect_sqli(input);
+        let fingerprint =
+            || result.fingerprint.as_ref().map_or_else(Vec::new, |print| print.as_bytes().to_vec());
+        result.is_injection().then(fingerprint)
+    }
+
+    fn cross_site_scripting(&self, input: &[u8]) -> bool {
+        let found = |input: &[u8]| libinjectionrs::detect_xss(input).is_injection();
+        // The C original takes NUL for white space between attributes, the port does not.
+        found(input) || (input.contains(&0) && found(&Transformation::ReplaceNulls.apply(input)))
+    }
+}
+
+/// Calls a detector; `detector` names it in the failure.
+pub(super) fn guarded<T>(detector: &'static str, detect: impl FnOnce() -> T) -> Result<T, OperatorFailure> {
+    // The detectors keep no state between calls, so nothing half-changed survives the unwinding.
+    catch_unwind(AssertUnwindSafe(detect)).map_err(|_| OperatorFailure::Panicked { detector })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nul_is_white_space_to_html() {
+        assert!(
+            Libinjection.cross_site_scripting(b"1 onload=x")
+                && Libinjection.cross_site_scripting(b"1\0onload=x")
+        );
+        assert!(!Libinjection.cross_site_scripting(b"1\0harmless=x"));
+    }
+
+    #[test]
+    fn a_panic_is_a_failure() {
+        let panics = || -> bool { panic!("a detector that panics, for the test") };
+        assert_eq!(guarded("a", panics), Err(OperatorFailure::Panicked { detector: "a" }));
+        assert_eq!(guarded("a", || 1), Ok(1));
+    }
+}

@@ -1,0 +1,17 @@
+//! `trimLeft`: white space at the left end vanishes. Example: ` a b ` gives `a b `.
+
+use super::bytes::without_leading_space;
+use super::output::cut;
+use std::borrow::Cow;
+
+pub(super) fn apply(input: &[u8]) -> Cow<'_, [u8]> {
+    cut(input, without_leading_space(input))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn white_space_at_the_end_vanishes() {
+        assert_eq!(&*super::apply(b" a "), b"a ");
+    }
+}

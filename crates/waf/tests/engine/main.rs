@@ -1,0 +1,11 @@
+//! The engine through its public door.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail the test like the tests themselves")]
+
+mod bodies;
+mod common;
+mod crs;
+mod errors;
+mod hostile;
+mod language;
+mod overlay;
