@@ -26,12 +26,16 @@ async fn a_backend_that_dies_in_mid_body_breaks_the_answer() {
     let backend = Backend::start(async |request, socket| {
         let head = match request.target.as_str() {
             "/length" | "/length/reset" => "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
-            "/chunked" | "/chunked/reset" => "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+            "/chunked" | "/chunked/reset" => {
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"
+            }
             "/inside" => "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n40\r\nhalf",
             "/trailer" => "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\n",
             "/close/reset" => "HTTP/1.1 200 OK\r\n\r\nhalf",
             "/bad-chunk" => "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nxyz\r\n",
-            "/long-chunk" => "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf and more\r\n0\r\n\r\n",
+            "/long-chunk" => {
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf and more\r\n0\r\n\r\n"
+            }
             other => panic!("{other}"),
         };
         socket.send(head).await?;
@@ -111,7 +115,9 @@ async fn an_answer_that_is_not_http_is_a_502() {
             "/control" => "HTTP/1.1 200 OK\r\nX-A: a\0b\r\nContent-Length: 0\r\n\r\n",
             "/switch" => "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
             "/interim" => return socket.send("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(100)).await,
-            "/huge" => return socket.send(format!("HTTP/1.1 200 OK\r\nX-A: {}\r\n\r\n", "a".repeat(100_000))).await,
+            "/huge" => {
+                return socket.send(format!("HTTP/1.1 200 OK\r\nX-A: {}\r\n\r\n", "a".repeat(100_000))).await;
+            }
             "/nothing" => "",
             other => panic!("{other}"),
         };
@@ -139,15 +145,27 @@ async fn an_answer_that_is_not_http_is_a_502() {
 
 #[tokio::test]
 async fn bytes_after_a_response_do_not_become_the_next_one() {
+    const POISON: &str = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npoisoned";
     let backend = Backend::start(async |request, socket| {
-        socket.answer(200, &request.target).await?;
-        socket.send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npoisoned").await
+        let target = request.target;
+        if target.starts_with("/at-once") {
+            return socket
+                .send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{target}{POISON}", target.len()))
+                .await;
+        }
+        socket.answer(200, &target).await?;
+        socket.send(POISON).await
     });
     let edge = edge_for(&backend, "").await;
     let mut client = Client::plain(edge.http()).await;
-    for n in 0..20 {
-        let target = format!("/{n}");
-        assert_eq!(client.get("acme.test", &target).await.text(), target);
+    for path in ["/at-once", "/soon-after"] {
+        for n in 0..10 {
+            let target = format!("{path}/{n}");
+            assert_eq!(client.get("acme.test", &target).await.text(), target);
+            if path == "/soon-after" {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
     }
 }
 
@@ -175,7 +193,9 @@ async fn silence_ends_after_its_limit() {
     assert_eq!(response.status, 504);
     let took = begun.elapsed();
     assert!(took >= Duration::from_millis(300) && took < Duration::from_millis(900), "{took:?}");
-    for (path, at_least, termination) in [("/stalled", 400, "backend_timeout"), ("/dripping", 1000, "backend_timeout")] {
+    for (path, at_least, termination) in
+        [("/stalled", 400, "backend_timeout"), ("/dripping", 1000, "backend_timeout")]
+    {
         let begun = Instant::now();
         let mut client = Client::plain(edge.http()).await;
         client.send(format!("GET {path} HTTP/1.1\r\nHost: acme.test\r\n\r\n")).await;
@@ -185,7 +205,10 @@ async fn silence_ends_after_its_limit() {
         };
         while client.some().await.is_ok_and(|bytes| !bytes.is_empty()) {}
         let took = begun.elapsed();
-        assert!(took >= Duration::from_millis(at_least) && took < Duration::from_millis(at_least + 900), "{took:?}");
+        assert!(
+            took >= Duration::from_millis(at_least) && took < Duration::from_millis(at_least + 900),
+            "{took:?}"
+        );
         assert_eq!(edge.access(&id).await["termination"], termination, "{path}");
     }
 }
@@ -202,8 +225,16 @@ async fn a_backend_that_cannot_be_reached_is_a_504_or_502_in_time() {
         queued.push(stream);
     }
     let closed = Backend::named("x").address();
-    let pool = |address| format!("pools: [{{name: web, backends: [{{address: '{address}'}}]}}]\nroutes: [{{name: all, forward: {{pool: web}}}}]\ntimeouts: {{connect: 200ms}}");
-    let edge = Edge::new().tenant("a", "full.test", &pool(address)).tenant("b", "closed.test", &pool(closed)).start().await;
+    let pool = |address| {
+        format!(
+            "pools: [{{name: web, backends: [{{address: '{address}'}}]}}]\nroutes: [{{name: all, forward: {{pool: web}}}}]\ntimeouts: {{connect: 200ms}}"
+        )
+    };
+    let edge = Edge::new()
+        .tenant("a", "full.test", &pool(address))
+        .tenant("b", "closed.test", &pool(closed))
+        .start()
+        .await;
     let begun = Instant::now();
     assert_eq!(edge.get("full.test", "/").await.status, 504);
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
@@ -227,7 +258,8 @@ async fn a_client_that_does_not_read_is_not_held_against_the_backend() {
     for (_, id) in &idle {
         assert_eq!(edge.access(id).await["termination"], "client_timeout");
     }
-    let up = format!("veloflux_backend_health{{tenant=\"acme\",pool=\"web\",backend=\"{}\"}}", backend.address());
+    let up =
+        format!("veloflux_backend_health{{tenant=\"acme\",pool=\"web\",backend=\"{}\"}}", backend.address());
     assert_eq!(edge.metric(&up).await, Some(1.0));
     assert_eq!(edge.get("acme.test", "/small").await.text(), "xx");
 }
@@ -236,16 +268,13 @@ async fn a_client_that_does_not_read_is_not_held_against_the_backend() {
 async fn a_backend_that_does_not_read_is_not_held_against_the_client() {
     let backend = Backend::start(async |_, _| std::future::pending().await);
     let edge = edge_for(&backend, "timeouts: {idle: 300ms, first_byte: 300ms}\nmax_body: 1GiB").await;
-    let (mut reader, mut writer) = Client::plain(edge.http()).await.split();
+    let mut writer = Client::plain(edge.http()).await;
     writer.send("POST / HTTP/1.1\r\nHost: acme.test\r\nContent-Length: 100000000\r\n\r\n").await;
-    let upload = async {
-        let piece = pattern(1 << 20);
-        while writer.try_send(&piece).await.is_ok() {}
-    };
-    tokio::select! {
-        response = reader.response() => assert_eq!(response.status, 504),
-        () = upload => panic!("the edge broke off without an answer"),
-    }
+    let piece = pattern(1 << 20);
+    while writer.try_send(&piece).await.is_ok() {}
+    // Whoever sends on and on may miss the answer; the log has it.
+    let answered = until("an entry", || edge.access_log().pop()).await;
+    assert_eq!((&answered["status"], &answered["termination"]), (&504.into(), &"rejected".into()));
 }
 
 #[tokio::test]

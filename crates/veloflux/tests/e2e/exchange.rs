@@ -35,7 +35,10 @@ async fn both(h1: &Backend, h2: &Backend2) -> Edge {
 }
 
 /// Sends back what it receives, as it arrives.
-async fn echo_stream(mut socket_body: h2::RecvStream, mut respond: SendResponse<Bytes>) -> Result<(), h2::Error> {
+async fn echo_stream(
+    mut socket_body: h2::RecvStream,
+    mut respond: SendResponse<Bytes>,
+) -> Result<(), h2::Error> {
     let mut send = respond.send_response(Response::new(()), false)?;
     while let Some(piece) = socket_body.data().await {
         let piece = piece?;
@@ -55,7 +58,9 @@ fn echo_chunks() -> Backend {
         let Some(mut left) = length else {
             let body = socket.body().await?;
             let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-            return socket.send([head.as_bytes(), &chunks(&body, 5000), b"X-After: yes\r\n\r\n"].concat()).await;
+            return socket
+                .send([head.as_bytes(), &chunks(&body, 5000), b"X-After: yes\r\n\r\n"].concat())
+                .await;
         };
         socket.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await?;
         while left > 0 {
@@ -114,14 +119,23 @@ async fn request_bodies_keep_their_content_whatever_their_framing() {
         for framed in [&length, &chunked] {
             client.send(format!("POST {path} HTTP/1.1\r\nHost: acme.test\r\n")).await;
             client.send(framed).await;
-            let r = client.try_response().await;
-            if r.is_err() { tokio::time::sleep(Duration::from_millis(300)).await; for e in edge.access_log() { eprintln!("{e}"); } eprintln!("{}", h1.count()); }
-            assert!(r.unwrap().body == body);
+            let response = client.response().await;
+            assert!(response.body == body);
+            // Where the answer begins before the request has ended, the connection is not used again.
+            if response.header("connection") == Some("close") {
+                client = Client::plain(edge.http()).await;
+            }
         }
     }
     let heads = h1.requests();
-    assert_eq!((heads[0].header("content-length"), heads[0].header("transfer-encoding")), (Some("100000"), None));
-    assert_eq!((heads[1].header("content-length"), heads[1].header("transfer-encoding")), (None, Some("chunked")));
+    assert_eq!(
+        (heads[0].header("content-length"), heads[0].header("transfer-encoding")),
+        (Some("100000"), None)
+    );
+    assert_eq!(
+        (heads[1].header("content-length"), heads[1].header("transfer-encoding")),
+        (None, Some("chunked"))
+    );
 
     let mut client = edge.h2("acme.test").await;
     for path in ["/h1", "/h2"] {
@@ -143,23 +157,32 @@ async fn trailers_cross_between_all_protocols() {
         client.send(body.replace("PATH", path)).await;
         let response = client.response().await;
         assert_eq!(response.text(), "abc");
-        assert_eq!(response.trailers.0, [("x-after".to_owned(), "yes".to_owned())].map(|(n, v)| {
-            // HTTP/2 has names in lower case only.
-            if path == "h1" { ("X-After".to_owned(), v) } else { (n, v) }
-        }));
+        assert_eq!(
+            response.trailers.0,
+            [("x-after".to_owned(), "yes".to_owned())].map(|(n, v)| {
+                // HTTP/2 has names in lower case only.
+                if path == "h1" { ("X-After".to_owned(), v) } else { (n, v) }
+            })
+        );
 
         let mut client = edge.h2("acme.test").await;
         let request = Request::post(format!("https://acme.test/{path}")).body(()).unwrap();
         let (response, mut stream) = client.begin(request, true).await;
         send_body(&mut stream, b"abc", false).await.unwrap();
-        stream.send_trailers(HeaderMap::from_iter([("x-after".parse().unwrap(), "yes".parse().unwrap())])).unwrap();
+        stream
+            .send_trailers(HeaderMap::from_iter([("x-after".parse().unwrap(), "yes".parse().unwrap())]))
+            .unwrap();
         let (_, body) = soon("a response", response).await.unwrap().into_parts();
         let (body, trailers) = soon("a body", read_body(body)).await.unwrap();
         assert_eq!(body, b"abc");
         assert_eq!(trailers.unwrap()["x-after"], "yes");
     }
     let received = &h1.requests()[0].trailers.0;
-    assert_eq!(received[..], [("X-After".to_owned(), "yes".to_owned())], "framing fields do not pass in trailers");
+    assert_eq!(
+        received[..],
+        [("X-After".to_owned(), "yes".to_owned())],
+        "framing fields do not pass in trailers"
+    );
 }
 
 #[tokio::test]
@@ -185,7 +208,10 @@ async fn head_204_and_304_have_no_body() {
         let head = client.response_head().await;
         assert_eq!((head.status, head.header("content-length")), (200, Some("5")));
         let response = client.get("acme.test", "/h1/204").await;
-        assert_eq!((response.status, response.header("content-length"), response.header("x-a")), (204, None, Some("1")));
+        assert_eq!(
+            (response.status, response.header("content-length"), response.header("x-a")),
+            (204, None, Some("1"))
+        );
         let response = client.get("acme.test", "/h1/304").await;
         assert_eq!((response.status, response.header("etag")), (304, Some("\"x\"")));
         assert_eq!(client.get("acme.test", "/h1").await.text(), "hello");
@@ -275,7 +301,9 @@ async fn a_client_that_expects_100_is_told_when_its_body_is_wanted() {
     let edge = Edge::new().tenant("acme", "acme.test", &rest).start().await;
     let mut client = Client::plain(edge.http()).await;
     let head = |length: usize| {
-        format!("PUT / HTTP/1.1\r\nHost: acme.test\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n")
+        format!(
+            "PUT / HTTP/1.1\r\nHost: acme.test\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
+        )
     };
     for _ in 0..2 {
         client.send(head(5)).await;
@@ -306,7 +334,9 @@ async fn an_early_answer_arrives_while_the_request_is_still_being_sent() {
     let edge = both(&h1, &h2).await;
     for path in ["/h1", "/h2"] {
         let mut client = Client::plain(edge.http()).await;
-        client.send(format!("POST {path} HTTP/1.1\r\nHost: acme.test\r\nContent-Length: 5000000\r\n\r\n")).await;
+        client
+            .send(format!("POST {path} HTTP/1.1\r\nHost: acme.test\r\nContent-Length: 5000000\r\n\r\n"))
+            .await;
         client.send(pattern(100_000)).await;
         let response = client.response().await;
         assert_eq!(response.status, 403, "HTTP/1 to {path}");
@@ -354,5 +384,8 @@ async fn hop_by_hop_fields_stay_on_their_hop() {
     }
     assert_eq!(response.header("x-passed"), Some("1"));
     let reply = edge.h2("acme.test").await.get("https://acme.test/h1").await;
-    assert_eq!((reply.header("x-own"), reply.header("connection"), reply.header("x-passed")), (None, None, Some("1")));
+    assert_eq!(
+        (reply.header("x-own"), reply.header("connection"), reply.header("x-passed")),
+        (None, None, Some("1"))
+    );
 }

@@ -69,8 +69,15 @@ const BAD: &[&str] = &[
 ];
 
 /// Transfer codings other than exactly `chunked`: 501 (RFC 9112 section 6.1), and closed.
-const CODINGS: &[&str] =
-    &["gzip, chunked", "chunked, chunked", "identity", "xchunked", "chunked, identity", "\u{b}chunked", "chunked;q=1"];
+const CODINGS: &[&str] = &[
+    "gzip, chunked",
+    "chunked, chunked",
+    "identity",
+    "xchunked",
+    "chunked, identity",
+    "\u{b}chunked",
+    "chunked;q=1",
+];
 
 const NEXT: &str = "GET /smuggled HTTP/1.1\r\nHost: acme.test\r\n\r\n";
 
@@ -101,7 +108,9 @@ async fn only_the_chunked_coding_is_understood() {
     for coding in CODINGS {
         let mut client = Client::plain(edge.http()).await;
         client
-            .send(format!("POST / HTTP/1.1\r\nHost: acme.test\r\nTransfer-Encoding: {coding}\r\n\r\n0\r\n\r\n{NEXT}"))
+            .send(format!(
+                "POST / HTTP/1.1\r\nHost: acme.test\r\nTransfer-Encoding: {coding}\r\n\r\n0\r\n\r\n{NEXT}"
+            ))
             .await;
         let response = client.response().await;
         assert!(matches!(response.status, 400 | 501), "{coding:?}: {}", response.status);

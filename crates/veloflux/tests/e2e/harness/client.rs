@@ -32,7 +32,10 @@ impl Client {
     /// The same connection twice, to read and to write at once.
     pub(crate) fn split(self) -> (Self, Self) {
         let (read, write) = tokio::io::split(self.0.stream);
-        (Self::over(tokio::io::join(read, tokio::io::sink())), Self::over(tokio::io::join(tokio::io::empty(), write)))
+        (
+            Self::over(tokio::io::join(read, tokio::io::sink())),
+            Self::over(tokio::io::join(tokio::io::empty(), write)),
+        )
     }
 
     /// Sends bytes as they are.
