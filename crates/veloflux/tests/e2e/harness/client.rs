@@ -51,6 +51,11 @@ impl Client {
         .await
     }
 
+    /// Ends this side's half of the connection.
+    pub(crate) async fn shutdown(&mut self) {
+        self.0.stream.shutdown().await.unwrap();
+    }
+
     /// The next response, whole.
     pub(crate) async fn response(&mut self) -> Response {
         self.try_response().await.unwrap()
