@@ -163,6 +163,8 @@ pub(crate) trait Backend {
 #[derive(Debug)]
 pub(crate) struct Upload<'a> {
     prefix: &'a [u8],
+    /// Length of `prefix` at first: what can be sent again.
+    kept: u64,
     /// Whether `prefix` is the whole body.
     complete: bool,
     /// Bytes sent so far.
@@ -183,7 +185,16 @@ enum UploadState {
 
 impl<'a> Upload<'a> {
     pub(crate) fn new(prefix: &'a [u8], complete: bool, max_bytes: u64) -> Self {
-        Self { prefix, complete, sent: 0, max_bytes, state: UploadState::Sending, waits_for: Side::Client }
+        let kept = prefix.len() as u64;
+        Self {
+            prefix,
+            kept,
+            complete,
+            sent: 0,
+            max_bytes,
+            state: UploadState::Sending,
+            waits_for: Side::Client,
+        }
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -194,9 +205,9 @@ impl<'a> Upload<'a> {
         self.sent
     }
 
-    /// Whether the same upload can be made again.
+    /// Whether the same upload can be made again: none of it is on the way that is not kept.
     pub(crate) fn is_replayable(&self) -> bool {
-        self.complete
+        self.complete || self.sent <= self.kept
     }
 
     fn poll<C: Client, B: Backend>(
