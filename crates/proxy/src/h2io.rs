@@ -70,10 +70,6 @@ impl Incoming {
     pub(crate) fn trailers(&self) -> Option<&Fields> {
         self.trailers.as_ref()
     }
-
-    pub(crate) fn is_ended(&self) -> bool {
-        self.ended || (self.chunk.is_empty() && self.stream.is_end_stream())
-    }
 }
 
 /// Sends body bytes within the peer's window; gives how many, more than none.

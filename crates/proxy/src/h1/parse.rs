@@ -70,7 +70,8 @@ impl HeadScanner {
                 return if lf < limits.bytes { Ok(Some(lf + 1)) } else { Err(HeadError::TooLarge) };
             }
             if lf >= limits.bytes {
-                return Err(HeadError::TooLarge);
+                let in_request_line = self.line_start == 0;
+                return Err(if in_request_line { HeadError::TargetTooLong } else { HeadError::TooLarge });
             }
             self.line_start = lf + 1;
             self.searched = 0;

@@ -2,6 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at whatever it did not expect")]
 
+mod balance;
+mod broken;
+mod exchange;
+mod forwarding;
 mod harness;
+mod limits;
+mod malformed;
 mod routes;
+mod streams;
 mod tls;

@@ -26,7 +26,7 @@ use std::time::Duration;
 pub(crate) use backend::{Backend, Socket};
 pub(crate) use backend2::Backend2;
 pub(crate) use client::Client;
-pub(crate) use client2::{Client2, Reply2};
+pub(crate) use client2::{Client2, Reply2, read_body, send_body};
 pub(crate) use edge::Edge;
 pub(crate) use message::{Request, Response};
 
