@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::SuiteResult;
 use crate::client::{self, Outcome};
 use crate::crs::workers;
 use crate::edge::{Edge, Setting};
-use crate::reasons::{Reasons, Verdict};
-use crate::{Miss, SuiteResult};
+use crate::tally::{Difference, Tally};
 
 /// The suite's name.
 pub const NAME: &str = "http11probe";
@@ -54,43 +54,26 @@ pub fn run(folder: &Path) -> Result<SuiteResult, String> {
     let text =
         std::fs::read_to_string(folder.join("cases.json")).map_err(|error| format!("cases.json: {error}"))?;
     let cases: Vec<Case> = serde_json::from_str(&text).map_err(|error| format!("cases.json: {error}"))?;
-    let reasons = Reasons::load(NAME, NAME).map_err(|error| error.to_string())?;
+    let mut tally = Tally::new(NAME, NAME)?;
     let edge = Edge::start(&Setting { hosts: &["localhost".into(), "example.com".into()], rules: None })?;
     let outcomes = workers::map(NAME, THREADS, &cases, |case| send(case, edge.address()));
     edge.stop()?;
 
-    let mut result = SuiteResult { name: NAME.into(), ..SuiteResult::default() };
     for (case, outcome) in cases.iter().zip(outcomes) {
-        add(&mut result, case, &outcome?, &reasons)?;
+        let (outcome, expectation) = (outcome?, Expectation::parse(&case.expected)?);
+        let (status, got) = match &outcome {
+            Outcome::Answered(answer) => (Some(answer.status), format!("status {}", answer.status)),
+            Outcome::Closed => (None, "close".into()),
+            Outcome::Silent => (None, "timeout".into()),
+        };
+        let differs = || Difference::new(case.expected.clone(), got);
+        tally.add(&case.id, status, || if expectation.allows(&outcome) { Ok(()) } else { Err(differs()) });
     }
-    result.stale.extend(reasons.strangers(cases.iter().map(|case| case.id.as_str())));
-    Ok(result)
+    Ok(tally.finish())
 }
 
 fn send(case: &Case, address: SocketAddr) -> Result<Outcome, String> {
     client::send(address, &repaired(case), ANSWER_LIMIT).map_err(|error| error.to_string())
-}
-
-fn add(result: &mut SuiteResult, case: &Case, outcome: &Outcome, reasons: &Reasons) -> Result<(), String> {
-    let row = reasons.of(&case.id);
-    if row.is_some_and(|row| row.verdict == Verdict::Skip) {
-        result.skipped += 1;
-        return Ok(());
-    }
-    if Expectation::parse(&case.expected)?.allows(outcome) {
-        result.passed += 1;
-        result.stale.extend(row.map(|row| format!("{}: passes as written ({})", case.id, row.reason)));
-        return Ok(());
-    }
-    result.failed += 1;
-    let got = match outcome {
-        Outcome::Answered(answer) => format!("status {}", answer.status),
-        Outcome::Closed => "close".into(),
-        Outcome::Silent => "timeout".into(),
-    };
-    let reason = row.map(|row| row.reason.clone());
-    result.misses.push(Miss { case: case.id.clone(), expected: case.expected.clone(), got, reason });
-    Ok(())
 }
 
 /// The request as it was meant.

@@ -13,8 +13,8 @@ use serde::Deserialize;
 use veloflux_waf::operator::{Captures, DataFiles, Geo, Operator};
 use veloflux_waf::transform::Transformation;
 
-use crate::reasons::{Reasons, Verdict};
-use crate::{Miss, SuiteResult};
+use crate::SuiteResult;
+use crate::tally::{Difference, Tally};
 
 /// The reason table of both suites.
 const TABLE: &str = "language";
@@ -54,14 +54,8 @@ struct Case {
     _resource: Option<String>,
 }
 
-/// What was expected and what came instead.
-struct Difference {
-    expected: String,
-    got: String,
-}
-
 impl Case {
-    fn operate(&self, data: &Path) -> Option<Difference> {
+    fn operate(&self, data: &Path) -> Result<(), Difference> {
         let input = unescape(&self.input);
         let mut captures = Captures::new();
         let expected = match &self.re_groups {
@@ -78,17 +72,17 @@ impl Case {
                 Ok(matched) => format!("{matched}"),
             },
         };
-        (got != expected).then_some(Difference { expected, got })
+        if got == expected { Ok(()) } else { Err(Difference { expected, got }) }
     }
 
-    fn transform(&self) -> Option<Difference> {
+    fn transform(&self) -> Result<(), Difference> {
         let expected = unescape(&self.output);
         let Some(transformation) = Transformation::from_name(&self.name) else {
-            return Some(Difference { expected: printable(&expected), got: "no such transformation".into() });
+            return Err(Difference::new(printable(&expected), "no such transformation"));
         };
         let input = unescape(&self.input);
         let got = transformation.apply(&input);
-        (*got != *expected).then(|| Difference { expected: printable(&expected), got: printable(&got) })
+        if *got == *expected { Ok(()) } else { Err(Difference::new(printable(&expected), printable(&got))) }
     }
 }
 
@@ -101,43 +95,19 @@ fn captured(captures: &Captures, input: &[u8]) -> Vec<String> {
 fn run(
     name: &str,
     folder: &Path,
-    judge: impl Fn(&Case) -> Option<Difference>,
+    judge: impl Fn(&Case) -> Result<(), Difference>,
 ) -> Result<SuiteResult, String> {
-    let reasons = Reasons::load(TABLE, name).map_err(|error| error.to_string())?;
-    let mut result = SuiteResult { name: name.to_owned(), ..SuiteResult::default() };
-    let mut seen = Vec::new();
+    let mut tally = Tally::new(name, TABLE)?;
     for (file, cases) in files(folder)? {
-        let before = (result.passed, result.failed, result.skipped);
+        let before = tally.counts();
         for (place, case) in cases.iter().enumerate() {
-            let id = format!("{file}-{}", place + 1);
-            tally(&mut result, &reasons, &id, || judge(case));
-            seen.push(id);
+            tally.add(&format!("{file}-{}", place + 1), None, || judge(case));
         }
-        let (passed, failed, skipped) =
-            (result.passed - before.0, result.failed - before.1, result.skipped - before.2);
-        result.per_file.push(format!("{file} passed {passed} failed {failed} skipped {skipped}"));
+        let after = tally.counts();
+        let (passed, failed, skipped) = (after.0 - before.0, after.1 - before.1, after.2 - before.2);
+        tally.note(format!("{file} passed {passed} failed {failed} skipped {skipped}"));
     }
-    result.stale.extend(reasons.strangers(seen.iter().map(String::as_str)));
-    Ok(result)
-}
-
-/// Counts one case.
-fn tally(result: &mut SuiteResult, reasons: &Reasons, id: &str, judge: impl FnOnce() -> Option<Difference>) {
-    let row = reasons.of(id);
-    if row.is_some_and(|row| row.verdict == Verdict::Skip) {
-        result.skipped += 1;
-        return;
-    }
-    if let Some(Difference { expected, got }) = judge() {
-        result.failed += 1;
-        let reason = row.map(|row| row.reason.clone());
-        result.misses.push(Miss { case: id.to_owned(), expected, got, reason });
-        return;
-    }
-    result.passed += 1;
-    if row.is_some() {
-        result.stale.push(format!("{id}: passes"));
-    }
+    Ok(tally.finish())
 }
 
 /// The vectors of each file of a folder, by the file's name without its ending.
@@ -230,32 +200,13 @@ mod tests {
     #[test]
     fn a_vector_passes_only_with_its_result() {
         let right = case(r#"{"name":"streq","type":"op","input":"a","param":"a","ret":1}"#);
-        assert!(right.operate(Path::new(".")).is_none());
+        assert!(right.operate(Path::new(".")).is_ok());
         let wrong = case(r#"{"name":"streq","type":"op","input":"a","param":"a","ret":0}"#);
-        assert_eq!(wrong.operate(Path::new(".")).unwrap().got, "true");
+        assert_eq!(wrong.operate(Path::new(".")).unwrap_err().got, "true");
         let groups =
             r#"{"name":"rx","type":"op","input":"ab","param":"(a)b","ret":1,"re_groups":["ab","a"]}"#;
-        assert!(case(groups).operate(Path::new(".")).is_none());
+        assert!(case(groups).operate(Path::new(".")).is_ok());
         let lower = case(r#"{"name":"lowercase","type":"tfn","input":"A","output":"A","ret":1}"#);
-        assert_eq!(lower.transform().unwrap().got, "\"a\"");
-    }
-
-    #[test]
-    fn rows_are_checked_against_what_happens() {
-        let table = "
-- {cases: [a-1, a-2], suites: [s], verdict: miss, reason: known}
-- {cases: [a-3], suites: [s], verdict: skip, reason: not ours}
-";
-        let reasons = Reasons::parse(table, "s").unwrap();
-        let mut result = SuiteResult::default();
-        let differs = || Some(Difference { expected: "x".into(), got: "y".into() });
-        tally(&mut result, &reasons, "a-1", differs);
-        tally(&mut result, &reasons, "a-2", || None);
-        tally(&mut result, &reasons, "a-3", differs);
-        tally(&mut result, &reasons, "a-4", differs);
-        assert_eq!((result.passed, result.failed, result.skipped), (1, 2, 1));
-        assert_eq!(result.misses[0].reason.as_deref(), Some("known"));
-        assert_eq!(result.misses[1].reason, None);
-        assert_eq!(result.stale, ["a-2: passes"]);
+        assert_eq!(lower.transform().unwrap_err().got, "\"a\"");
     }
 }

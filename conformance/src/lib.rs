@@ -13,6 +13,7 @@ pub mod language;
 pub mod reasons;
 pub mod shared;
 pub mod stream;
+pub mod tally;
 pub mod wire;
 
 /// What came of one suite.

@@ -12,6 +12,9 @@ const BARS: &str = include_str!("../bars.yaml");
 /// For a suite without a row in the file: everything passes or has a reason.
 const NO_BAR: f64 = 0.0;
 
+/// How much of an expectation or a finding is printed, in characters.
+const SHOWN_CHARS: usize = 600;
+
 /// The folder of the language suites' data.
 const LANGUAGE: &str = "secrules-language-tests";
 
@@ -91,6 +94,14 @@ fn report(result: &SuiteResult) {
     }
     for miss in &result.misses {
         let reason = miss.reason.as_deref().unwrap_or("NO REASON");
-        println!("{}: {}: expected {}; got {} ({reason})", result.name, miss.case, miss.expected, miss.got);
+        let (expected, got) = (shortened(&miss.expected), shortened(&miss.got));
+        println!("{}: {}: expected {expected}; got {got} ({reason})", result.name, miss.case);
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
     }
 }

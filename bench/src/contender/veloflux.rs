@@ -24,9 +24,8 @@ impl Contender for VeloFlux {
     fn start(&self, scenario: &Scenario, upstream: SocketAddr, workdir: &Workdir) -> Result<Server, String> {
         let program = program()?;
         let port = free_port()?;
-        let data = workdir.path("veloflux-data");
-        if scenario.firewall && !data.exists() {
-            install(&program, &crs_folder()?, &data)?;
+        if scenario.firewall {
+            install(&program, &crs_folder()?, &workdir.path("veloflux-data"))?;
         }
         let process = workdir.write("veloflux.yaml", &process_file(scenario, port))?;
         let state = workdir.write("state.yaml", &state_file(scenario, upstream))?;

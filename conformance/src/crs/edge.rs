@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::case::{self, Case, Stage};
+use super::case::{Case, Stage};
 use super::expect::Observation;
 use super::logline::LogLine;
 use super::rules::RuleFolder;
@@ -16,7 +16,6 @@ use super::{request, workers};
 use crate::SuiteResult;
 use crate::client::{self, Outcome};
 use crate::edge::{Edge, Logs, Setting};
-use crate::reasons::Reasons;
 
 /// The suite's name.
 pub const NAME: &str = "crs-edge";
@@ -30,8 +29,7 @@ type Sent = Result<(Option<u16>, Option<String>), String>;
 
 /// Runs the suite of the CRS release unpacked in `release`.
 pub fn run(release: &Path) -> Result<SuiteResult, String> {
-    let cases = case::load(&release.join("tests/regression/tests")).map_err(|error| error.to_string())?;
-    let reasons = Reasons::load("crs", NAME).map_err(|error| error.to_string())?;
+    let (cases, mut tally) = suite::begin(NAME, release)?;
     let rules = tempfile::tempdir().map_err(|error| error.to_string())?;
     RuleFolder::read(release)
         .and_then(|folder| folder.with_suite_settings().write(rules.path()))
@@ -39,20 +37,17 @@ pub fn run(release: &Path) -> Result<SuiteResult, String> {
 
     let edge = Edge::start(&Setting { hosts: &hosts(&cases), rules: Some(rules.path()) })?;
     let answers = workers::map(NAME, THREADS, &cases, |case| {
-        if suite::is_skipped(case, &reasons) {
+        if tally.skips(&case.id) {
             return Vec::new();
         }
         case.stages.iter().map(|stage| send(stage, edge.address())).collect()
     });
     let log = Log::read(&edge.stop()?)?;
-
-    let mut result = SuiteResult { name: NAME.into(), ..SuiteResult::default() };
     for (case, answers) in cases.iter().zip(answers) {
         let seen: Seen = answers.into_iter().map(|answer| observe(answer, &log)).collect();
-        suite::add(&mut result, case, &seen, &reasons);
+        suite::add(&mut tally, case, &seen);
     }
-    result.stale.extend(reasons.strangers(cases.iter().map(|case| case.id.as_str())));
-    Ok(result)
+    Ok(tally.finish())
 }
 
 fn send(stage: &Stage, address: SocketAddr) -> Sent {

@@ -8,7 +8,7 @@ use veloflux_waf::{
     Transaction, Verdict, crs,
 };
 
-use super::case::{self, Stage};
+use super::case::Stage;
 use super::expect::Observation;
 use super::logline::LogLine;
 use super::reflect::{self, Answer};
@@ -16,7 +16,6 @@ use super::rules::RuleFolder;
 use super::suite::{self, Seen};
 use super::{request, workers};
 use crate::SuiteResult;
-use crate::reasons::Reasons;
 use crate::wire::{self, Field};
 
 /// The suite's name.
@@ -28,22 +27,18 @@ const LEVELS: Levels = Levels { paranoia: 4, inbound_threshold: 5, outbound_thre
 
 /// Runs the suite of the CRS release unpacked in `release`.
 pub fn run(release: &Path) -> Result<SuiteResult, String> {
-    let cases = case::load(&release.join("tests/regression/tests")).map_err(|error| error.to_string())?;
-    let reasons = Reasons::load("crs", NAME).map_err(|error| error.to_string())?;
+    let (cases, mut tally) = suite::begin(NAME, release)?;
     let firewall = Firewall::compile(release)?;
     let seen: Vec<Seen> = workers::map(NAME, THREADS, &cases, |case| {
-        if suite::is_skipped(case, &reasons) {
+        if tally.skips(&case.id) {
             return Seen::new();
         }
         case.stages.iter().map(|stage| firewall.see(stage)).collect()
     });
-
-    let mut result = SuiteResult { name: NAME.into(), ..SuiteResult::default() };
     for (case, seen) in cases.iter().zip(&seen) {
-        suite::add(&mut result, case, seen, &reasons);
+        suite::add(&mut tally, case, seen);
     }
-    result.stale.extend(reasons.strangers(cases.iter().map(|case| case.id.as_str())));
-    Ok(result)
+    Ok(tally.finish())
 }
 
 struct Firewall {

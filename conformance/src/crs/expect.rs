@@ -6,6 +6,7 @@ use regex::Regex;
 
 use super::case::Output;
 use super::logline::LogLine;
+use crate::tally::Difference;
 
 /// What came of one request.
 #[derive(Debug, Clone, Default)]
@@ -16,22 +17,13 @@ pub struct Observation {
     pub log: Vec<LogLine>,
 }
 
-/// An expectation that did not hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
-    /// What the case wants.
-    pub expected: String,
-    /// What there was.
-    pub got: String,
-}
-
 /// Compares; an error in the case itself (a bad pattern) is a difference too.
 pub fn judge(expected: &Output, seen: &Observation) -> Result<(), Difference> {
     if expected.expect_error {
         // A broken connection leaves no log worth reading, so nothing else is asked.
         return match seen.status {
             None => Ok(()),
-            Some(status) => Err(differs("no answer", format!("status {status}"))),
+            Some(status) => Err(Difference::new("no answer", format!("status {status}"))),
         };
     }
     judge_status(expected.status, seen.status)?;
@@ -40,9 +32,9 @@ pub fn judge(expected: &Output, seen: &Observation) -> Result<(), Difference> {
 
 fn judge_status(expected: Option<u16>, seen: Option<u16>) -> Result<(), Difference> {
     match (expected, seen) {
-        (_, None) => Err(differs("an answer", "none")),
+        (_, None) => Err(Difference::new("an answer", "none")),
         (Some(expected), Some(seen)) if expected != seen => {
-            Err(differs(format!("status {expected}"), format!("status {seen}")))
+            Err(Difference::new(format!("status {expected}"), format!("status {seen}")))
         }
         _ => Ok(()),
     }
@@ -53,33 +45,30 @@ fn judge_log(expected: &Output, seen: &[LogLine]) -> Result<(), Difference> {
     let ids: BTreeSet<u64> = seen.iter().map(|line| line.id).collect();
     let missing: Vec<_> = log.expect_ids.iter().filter(|id| !ids.contains(id)).collect();
     if !missing.is_empty() {
-        return Err(differs(format!("rules {missing:?}"), format!("rules {ids:?}")));
+        return Err(Difference::new(format!("rules {missing:?}"), format!("rules {ids:?}")));
     }
     let unwanted: Vec<_> = log.no_expect_ids.iter().filter(|id| ids.contains(id)).collect();
     if !unwanted.is_empty() {
-        return Err(differs(format!("none of rules {unwanted:?}"), format!("rules {ids:?}")));
+        return Err(Difference::new(format!("none of rules {unwanted:?}"), format!("rules {ids:?}")));
     }
     if let Some(pattern) = &log.match_regex
         && find(pattern, seen)?.is_none()
     {
         let lines: Vec<_> = seen.iter().map(LogLine::text).collect();
-        return Err(differs(format!("a log line like {pattern}"), lines.join("\n")));
+        return Err(Difference::new(format!("a log line like {pattern}"), lines.join(" | ")));
     }
     if let Some(pattern) = &log.no_match_regex
         && let Some(line) = find(pattern, seen)?
     {
-        return Err(differs(format!("no log line like {pattern}"), line));
+        return Err(Difference::new(format!("no log line like {pattern}"), line));
     }
     Ok(())
 }
 
 fn find(pattern: &str, lines: &[LogLine]) -> Result<Option<String>, Difference> {
-    let pattern = Regex::new(pattern).map_err(|error| differs("a usable pattern", error.to_string()))?;
+    let pattern =
+        Regex::new(pattern).map_err(|error| Difference::new("a usable pattern", error.to_string()))?;
     Ok(lines.iter().map(LogLine::text).find(|line| pattern.is_match(line)))
-}
-
-fn differs(expected: impl Into<String>, got: impl Into<String>) -> Difference {
-    Difference { expected: expected.into(), got: got.into() }
 }
 
 #[cfg(test)]

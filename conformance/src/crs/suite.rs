@@ -1,105 +1,56 @@
-//! Turns observations of a whole run into a [`SuiteResult`]: expectations, then the reason table.
+//! What the two CRS suites have in common: which cases there are, and how what was seen of one is counted.
 
-use super::case::Case;
-use super::expect::{Difference, Observation, judge};
-use crate::reasons::{Reasons, Row, Verdict};
-use crate::{Miss, SuiteResult};
+use std::path::Path;
+
+use super::case::{self, Case};
+use super::expect::{Observation, judge};
+use crate::tally::{Difference, Tally};
+
+/// The table of reasons of both suites.
+const TABLE: &str = "crs";
+/// Where a release keeps its cases.
+const CASES: &str = "tests/regression/tests";
 
 /// What was seen of one case: one observation per stage, or why a stage could not be run.
 pub type Seen = Vec<Result<Observation, String>>;
 
-/// Whether the table says not to run `case`.
-pub fn is_skipped(case: &Case, reasons: &Reasons) -> bool {
-    reasons.of(&case.id).is_some_and(|row| row.verdict == Verdict::Skip)
+/// The cases of the CRS release unpacked in `release`, and the tally of `suite`.
+pub fn begin(suite: &str, release: &Path) -> Result<(Vec<Case>, Tally), String> {
+    let cases = case::load(&release.join(CASES)).map_err(|error| error.to_string())?;
+    Ok((cases, Tally::new(suite, TABLE)?))
 }
 
-/// Adds one case to the result.
-pub fn add(result: &mut SuiteResult, case: &Case, seen: &Seen, reasons: &Reasons) {
-    let row = reasons.of(&case.id);
-    if is_skipped(case, reasons) {
-        result.skipped += 1;
-        return;
-    }
-    match (compare(case, seen), row) {
-        (Ok(()), None) => result.passed += 1,
-        (Ok(()), Some(row)) => {
-            result.passed += 1;
-            result.stale.push(format!("{}: passes as written ({})", case.id, row.reason));
-        }
-        (Err(_), Some(row)) if is_refused(seen, row) => result.passed += 1,
-        (Err(difference), row) => {
-            result.failed += 1;
-            // A row that allows a refusal explains nothing else.
-            let reason = row.filter(|row| row.verdict == Verdict::Miss).map(|row| row.reason.clone());
-            let Difference { expected, got } = difference;
-            result.misses.push(Miss { case: case.id.clone(), expected, got, reason });
-        }
-    }
+/// Counts one case.
+pub fn add(tally: &mut Tally, case: &Case, seen: &Seen) {
+    let status = seen.iter().flatten().find_map(|seen| seen.status);
+    tally.add(&case.id, status, || compare(case, seen));
 }
 
 fn compare(case: &Case, seen: &Seen) -> Result<(), Difference> {
     for (stage, seen) in case.stages.iter().zip(seen) {
         match seen {
             Ok(seen) => judge(&stage.output, seen)?,
-            Err(why) => return Err(Difference { expected: "a request".into(), got: why.clone() }),
+            Err(why) => return Err(Difference::new("a request", why)),
         }
     }
     Ok(())
 }
 
-fn is_refused(seen: &Seen, row: &Row) -> bool {
-    let Verdict::Refused(status) = row.verdict else { return false };
-    seen.iter().flatten().any(|seen| seen.status == Some(status))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::case::{Input, LogExpectation, Output, Stage};
+    use super::super::case::{Input, Output, Stage};
     use super::*;
 
-    fn case(id: &str) -> Case {
-        let log = LogExpectation { expect_ids: vec![1], ..LogExpectation::default() };
-        let output = Output { log, ..Output::default() };
-        Case { id: id.into(), stages: vec![Stage { input: Input::default(), output }] }
-    }
-
-    fn seen(status: u16) -> Seen {
-        vec![Ok(Observation { status: Some(status), log: Vec::new() })]
-    }
-
-    fn reasons() -> Reasons {
-        let table = "
-- {cases: [1-1], suites: [s], verdict: skip, reason: a}
-- {cases: [1-2], suites: [s], verdict: {refused: 400}, reason: b}
-- {cases: [1-3], suites: [s], verdict: miss, reason: c}
-";
-        Reasons::parse(table, "s").unwrap()
-    }
-
     #[test]
-    fn the_table_decides_what_a_miss_is() {
-        let mut result = SuiteResult::default();
-        for id in ["1-1", "1-2", "1-3", "1-4"] {
-            add(&mut result, &case(id), &seen(400), &reasons());
-        }
-        assert_eq!((result.passed, result.failed, result.skipped), (1, 2, 1));
-        assert_eq!(result.misses[0].reason.as_deref(), Some("c"));
-        assert_eq!(result.misses[1].reason, None);
-    }
-
-    #[test]
-    fn a_refusal_row_allows_that_status_only() {
-        let mut result = SuiteResult::default();
-        add(&mut result, &case("1-2"), &seen(200), &reasons());
-        assert_eq!((result.failed, result.misses[0].reason.clone()), (1, None));
-    }
-
-    #[test]
-    fn a_row_for_a_case_that_passes_is_stale() {
-        let mut result = SuiteResult::default();
-        let mut case = case("1-3");
-        case.stages[0].output = Output::default();
-        add(&mut result, &case, &seen(200), &reasons());
-        assert_eq!((result.passed, result.stale.len()), (1, 1));
+    fn every_stage_must_hold() {
+        let stage = |status| Stage {
+            input: Input::default(),
+            output: Output { status: Some(status), ..Output::default() },
+        };
+        let case = Case { id: "1-1".into(), stages: vec![stage(200), stage(404)] };
+        let seen = |status| Ok(Observation { status: Some(status), log: Vec::new() });
+        assert!(compare(&case, &vec![seen(200), seen(404)]).is_ok());
+        assert_eq!(compare(&case, &vec![seen(200), seen(200)]).unwrap_err().expected, "status 404");
+        assert_eq!(compare(&case, &vec![seen(200), Err("broken".into())]).unwrap_err().got, "broken");
     }
 }
