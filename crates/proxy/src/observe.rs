@@ -205,7 +205,7 @@ impl<'a> Observation<'a> {
         let empty = RequestHead::default();
         let head = self.head.unwrap_or(&empty);
         let rules: Vec<u64> = self.matches().iter().map(|m| u64::from(m.rule_id)).take(MAX_RULES).collect();
-        self.core.config.access_log.write(&AccessEntry {
+        self.core.access_log.write(&AccessEntry {
             time: Timestamp::from_unix_us(self.unix_us),
             request_id: self.id,
             tenant: self.tenant_id(),
@@ -266,7 +266,7 @@ impl<'a> Observation<'a> {
                 value: masker.matched(&m.variable, &m.value),
             })
             .collect();
-        self.core.config.event_log.write(&FirewallEvent {
+        self.core.event_log.write(&FirewallEvent {
             time: Timestamp::from_unix_us(self.unix_us),
             request_id: self.id,
             tenant: self.tenant_id(),
@@ -297,11 +297,11 @@ impl Drop for Observation<'_> {
     fn drop(&mut self) {
         let duration_us = (self.core.now() - self.begun).as_micros() as u64;
         self.count(duration_us);
-        if self.core.config.access_log.is_on() {
+        if self.core.access_log.is_on() {
             self.log_access(duration_us);
         }
         if let Some(outcome) = &self.outcome
-            && self.core.config.event_log.is_on()
+            && self.core.event_log.is_on()
         {
             self.log_event(outcome);
         }

@@ -96,6 +96,19 @@ pub(crate) fn route<'s>(
     Err(if wrong_method { NoSite::MethodNotAllowed } else { NoSite::NoRoute })
 }
 
+/// What a 405 says in Allow (RFC 9110 section 15.5.6): the methods of the routes that match but for the method.
+pub(crate) fn allowed_methods(snapshot: &Snapshot, head: &RequestHead) -> String {
+    let Some(host) = host_name(head.authority()) else { return String::new() };
+    let Some(entry) = snapshot.hosts.get(&host) else { return String::new() };
+    let path = normal_path(head.path());
+    let routes = entry.tenant.routes.iter().filter(|route| {
+        matches_path(&route.path, &path) && matches_host(&route.hosts, &host) && matches_headers(route, head)
+    });
+    let methods: std::collections::BTreeSet<&str> =
+        routes.flat_map(|r| r.methods.iter().map(|m| &**m)).collect();
+    methods.into_iter().collect::<Vec<_>>().join(", ")
+}
+
 fn matches_path(wanted: &PathMatch, path: &[u8]) -> bool {
     match wanted {
         PathMatch::Exact(exact) => exact.as_bytes() == path,
