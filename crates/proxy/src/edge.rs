@@ -85,6 +85,7 @@ impl Edge {
     /// Binds every listener and starts serving what `snapshots` shows.
     ///
     /// `counters` are what `/metrics` shows of the process; whoever reloads counts there too.
+    #[expect(clippy::needless_pass_by_value, reason = "what serves from now on is handed over")]
     pub fn start(
         config: EdgeConfig,
         snapshots: Reader,
@@ -112,7 +113,7 @@ impl Edge {
             sockets.push(bound);
         }
 
-        let metrics = config.metrics.map(|address| bind_metrics(address)).transpose()?;
+        let metrics = config.metrics.map(bind_metrics).transpose()?;
         let metrics_address = metrics.as_ref().map(|(_, address)| *address);
 
         let mut threads = Vec::new();
@@ -280,7 +281,7 @@ fn serve(core: Core, bound: Vec<(Listener, std::net::TcpListener)>, mut stage: w
                     tokio::task::spawn_local(accept::run(core.clone(), listener, socket));
                 }
                 Err(error) => {
-                    tracing::error!(listener = %listener.address, %error, "cannot serve a listener")
+                    tracing::error!(listener = %listener.address, %error, "cannot serve a listener");
                 }
             }
         }

@@ -78,6 +78,22 @@ impl From<BackendError> for Failure {
     }
 }
 
+/// Who an exchange waits for: whoever that is when time is up has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Client,
+    Backend,
+}
+
+impl Side {
+    fn timed_out(self) -> Failure {
+        match self {
+            Self::Client => ClientError::Timeout.into(),
+            Self::Backend => BackendError::Timeout.into(),
+        }
+    }
+}
+
 /// A response head as it goes to the client: the backend's, or our own.
 pub(crate) struct OutgoingResponse<'a> {
     pub(crate) status: u16,
@@ -147,12 +163,15 @@ pub(crate) trait Backend {
 #[derive(Debug)]
 pub(crate) struct Upload<'a> {
     prefix: &'a [u8],
+    /// Length of `prefix` at first: what can be sent again.
+    kept: u64,
     /// Whether `prefix` is the whole body.
     complete: bool,
     /// Bytes sent so far.
     sent: u64,
     max_bytes: u64,
     state: UploadState,
+    waits_for: Side,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,7 +185,16 @@ enum UploadState {
 
 impl<'a> Upload<'a> {
     pub(crate) fn new(prefix: &'a [u8], complete: bool, max_bytes: u64) -> Self {
-        Self { prefix, complete, sent: 0, max_bytes, state: UploadState::Sending }
+        let kept = prefix.len() as u64;
+        Self {
+            prefix,
+            kept,
+            complete,
+            sent: 0,
+            max_bytes,
+            state: UploadState::Sending,
+            waits_for: Side::Client,
+        }
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -177,9 +205,9 @@ impl<'a> Upload<'a> {
         self.sent
     }
 
-    /// Whether the same upload can be made again.
+    /// Whether the same upload can be made again: none of it is on the way that is not kept.
     pub(crate) fn is_replayable(&self) -> bool {
-        self.complete
+        self.complete || self.sent <= self.kept
     }
 
     fn poll<C: Client, B: Backend>(
@@ -203,6 +231,7 @@ impl<'a> Upload<'a> {
         backend: &mut B,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Failure>> {
+        self.waits_for = Side::Backend;
         loop {
             match self.state {
                 UploadState::Done | UploadState::Refused(_) => return Poll::Ready(Ok(())),
@@ -230,6 +259,7 @@ impl<'a> Upload<'a> {
                     Poll::Ready(Err(e)) => return Poll::Ready(Err(e.into())),
                     Poll::Pending => {
                         ready!(backend.poll_flush(cx))?;
+                        self.waits_for = Side::Client;
                         return Poll::Pending;
                     }
                 },
@@ -288,7 +318,7 @@ pub(crate) async fn request<C: Client, B: Backend>(
         }
         if client.deadline().poll_due(cx).is_ready() {
             return Poll::Ready(Err(if uploading {
-                ClientError::Timeout.into()
+                upload.waits_for.timed_out()
             } else {
                 BackendError::FirstByteTimeout.into()
             }));
@@ -307,12 +337,13 @@ pub(crate) async fn respond<C: Client, B: Backend>(
     passed: &mut u64,
 ) -> Result<(), Failure> {
     let mut progress = (u64::MAX, 0);
+    let mut waits_for = Side::Backend;
     poll_fn(|cx| {
         if !upload.is_done() {
             // A failing upload does not end a response that has begun; the response's own end does.
             let _ = upload.poll(client, backend, cx)?;
         }
-        let done = poll_download(client, backend, cx, passed)?;
+        let done = poll_download(client, backend, cx, passed, &mut waits_for)?;
         if done.is_ready() {
             return Poll::Ready(Ok(()));
         }
@@ -321,7 +352,7 @@ pub(crate) async fn respond<C: Client, B: Backend>(
             client.deadline().set(clock.due(clock.idle, None));
         }
         if client.deadline().poll_due(cx).is_ready() {
-            return Poll::Ready(Err(BackendError::Timeout.into()));
+            return Poll::Ready(Err(waits_for.timed_out()));
         }
         Poll::Pending
     })
@@ -333,7 +364,9 @@ fn poll_download<C: Client, B: Backend>(
     backend: &mut B,
     cx: &mut Context<'_>,
     passed: &mut u64,
+    waits_for: &mut Side,
 ) -> Poll<Result<(), Failure>> {
+    *waits_for = Side::Client;
     loop {
         match backend.poll_body(cx) {
             Poll::Ready(Ok(Body::Data)) => {
@@ -351,6 +384,7 @@ fn poll_download<C: Client, B: Backend>(
                 if client.poll_gone(cx).is_ready() {
                     return Poll::Ready(Err(ClientError::Gone.into()));
                 }
+                *waits_for = Side::Backend;
                 return Poll::Pending;
             }
         }
@@ -452,7 +486,7 @@ pub(crate) async fn end<C: Client>(client: &mut C, clock: &Clock) -> Result<(), 
     client.deadline().set(clock.due(clock.idle, None));
     poll_fn(|cx| match client.poll_end(cx, None) {
         Poll::Pending => client.deadline().poll_due(cx).map(|()| Err(ClientError::Timeout)),
-        done => done,
+        done @ Poll::Ready(_) => done,
     })
     .await
 }

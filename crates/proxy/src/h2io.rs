@@ -41,17 +41,16 @@ impl Incoming {
             if self.ended {
                 return Poll::Ready(Ok(Body::End));
             }
-            match ready!(self.stream.poll_data(cx)) {
-                Some(chunk) => self.chunk = chunk?,
-                None => {
-                    if let Some(map) = ready!(self.stream.poll_trailers(cx))? {
-                        let mut trailers = Fields::default();
-                        push_map(&map, &mut trailers);
-                        self.trailers = Some(trailers);
-                    }
-                    self.ended = true;
-                }
+            if let Some(chunk) = ready!(self.stream.poll_data(cx)) {
+                self.chunk = chunk?;
+                continue;
             }
+            if let Some(map) = ready!(self.stream.poll_trailers(cx))? {
+                let mut trailers = Fields::default();
+                push_map(&map, &mut trailers);
+                self.trailers = Some(trailers);
+            }
+            self.ended = true;
         }
         Poll::Ready(Ok(Body::Data))
     }
@@ -69,10 +68,6 @@ impl Incoming {
 
     pub(crate) fn trailers(&self) -> Option<&Fields> {
         self.trailers.as_ref()
-    }
-
-    pub(crate) fn is_ended(&self) -> bool {
-        self.ended || (self.chunk.is_empty() && self.stream.is_end_stream())
     }
 }
 

@@ -4,13 +4,13 @@
 //! An [`Observation`] writes when it is dropped, so that no way out of the stages, not even a task that is cut,
 //! leaves a request unrecorded.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
+use veloflux_snapshot::compile::stable_hash;
 use veloflux_snapshot::runtime::TenantState;
 use veloflux_snapshot::{Backend, Route, Tenant};
 use veloflux_waf::{Levels, Match};
@@ -106,11 +106,12 @@ impl<'a> Observation<'a> {
         self.client
     }
 
-    /// The client's address as a number for consistent hashing; the same in every thread and process.
+    /// The client's address as a number for consistent hashing; the same on every node.
     pub(crate) fn client_hash(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.client.hash(&mut hasher);
-        hasher.finish()
+        match self.client {
+            IpAddr::V4(client) => stable_hash(&client.octets(), 0),
+            IpAddr::V6(client) => stable_hash(&client.octets(), 0),
+        }
     }
 
     pub(crate) fn tenant(&mut self, tenant: &Arc<Tenant>) {

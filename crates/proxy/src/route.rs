@@ -145,21 +145,18 @@ fn decode_unreserved(path: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(path.len());
     let mut at = 0;
     while let Some(&byte) = path.get(at) {
-        match (byte, hex(path.get(at + 1)), hex(path.get(at + 2))) {
-            (b'%', Some(high), Some(low)) => {
-                let decoded = high << 4 | low;
-                if decoded.is_ascii_alphanumeric() || matches!(decoded, b'-' | b'.' | b'_' | b'~') {
-                    out.push(decoded);
-                } else {
-                    out.push(b'%');
-                    out.extend(path[at + 1..at + 3].iter().map(u8::to_ascii_uppercase));
-                }
-                at += 3;
+        if let (b'%', Some(high), Some(low)) = (byte, hex(path.get(at + 1)), hex(path.get(at + 2))) {
+            let decoded = high << 4 | low;
+            if decoded.is_ascii_alphanumeric() || matches!(decoded, b'-' | b'.' | b'_' | b'~') {
+                out.push(decoded);
+            } else {
+                out.push(b'%');
+                out.extend(path[at + 1..at + 3].iter().map(u8::to_ascii_uppercase));
             }
-            _ => {
-                out.push(byte);
-                at += 1;
-            }
+            at += 3;
+        } else {
+            out.push(byte);
+            at += 1;
         }
     }
     out

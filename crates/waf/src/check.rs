@@ -50,6 +50,15 @@ impl Check {
     }
 }
 
+/// Why an operator that compiles has no answer here, if it is such a one: evaluating it refuses.
+pub(crate) fn never_answers(name: &str) -> Option<&'static str> {
+    const REFUSES: [(&str, &str); 2] = [
+        ("rbl", "@rbl would ask DNS: a transaction that comes to it is refused"),
+        ("geoLookup", "@geoLookup has no database: a transaction that comes to it is refused"),
+    ];
+    REFUSES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, why)| *why)
+}
+
 /// The files that one rule file's operators name.
 struct DataOf<'a> {
     files: &'a dyn Files,

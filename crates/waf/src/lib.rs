@@ -56,5 +56,5 @@ pub use error::{CompileError, CompileErrors, OverlayError};
 pub use files::{Files, MemFiles};
 pub use overlay::{Exclusion, Levels, Mode, Overlay, OverlaySettings};
 pub use record::{Cause, Internal, Match, Record, Refusal};
-pub use ruleset::{RuleInfo, Ruleset, Severity, Source};
+pub use ruleset::{Note, RuleInfo, Ruleset, Severity, Source};
 pub use transaction::{Connection, Refused, RequestHead, ResponseHead, Transaction, Verdict, stage};

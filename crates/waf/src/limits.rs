@@ -16,6 +16,8 @@ pub const TARGETS: usize = 512;
 pub const TRANSFORMATIONS: usize = 32;
 /// Mistakes reported before the compiler gives up.
 pub const ERRORS: usize = 200;
+/// Remarks kept about what has no effect.
+pub const NOTES: usize = 1_000;
 /// Exclusions of one tenant.
 pub const EXCLUSIONS: usize = 4_096;
 
@@ -32,10 +34,9 @@ pub const MATCHED_VALUES: usize = 100_000;
 pub const EVALUATIONS: u64 = 50_000_000;
 /// TX variables whose names rules make at run time.
 pub const DYNAMIC_VARIABLES: usize = 2 * ARGUMENTS;
-/// Bytes of one TX variable; longer values are cut.
-pub const VARIABLE_BYTES: usize = 64 << 10;
-/// Bytes of one expanded text (message, log data, operator argument); longer ones are cut.
-pub const EXPANDED_BYTES: usize = 64 << 10;
+/// Bytes that rules may copy into variables in one transaction, captures included; more are an internal error. Single
+/// values are never cut: a rule that looked at a part of one could be blinded by padding.
+pub const COPIED_BYTES: usize = 256 << 20;
 /// Bytes kept of a matched value and of expanded messages in a record.
 pub const RECORDED_BYTES: usize = 1_024;
 /// Bytes of transformed values that one transaction may hold; more are an internal error.

@@ -97,7 +97,7 @@ impl Overlay {
         if settings.exclusions.len() > limits::EXCLUSIONS {
             return Err(OverlayError::TooManyExclusions(settings.exclusions.len()));
         }
-        let mut removed = RuleBits::empty(ruleset.rules.len());
+        let mut removed = RuleBits::empty(ruleset.program.rules.len());
         let mut exceptions = Vec::new();
         for exclusion in &settings.exclusions {
             match exclusion {
@@ -147,7 +147,7 @@ fn seeds(ruleset: &Ruleset, levels: Levels) -> Box<[(u32, i64)]> {
         (b"inbound_anomaly_score_threshold", i64::from(levels.inbound_threshold)),
         (b"outbound_anomaly_score_threshold", i64::from(levels.outbound_threshold)),
     ];
-    named.iter().filter_map(|(name, value)| Some((ruleset.names.find(name)?, *value))).collect()
+    named.iter().filter_map(|(name, value)| Some((ruleset.program.names.find(name)?, *value))).collect()
 }
 
 fn by_ids(ruleset: &Ruleset, first: u32, last: u32) -> Result<RuleBits, OverlayError> {
@@ -161,7 +161,7 @@ fn by_tag(ruleset: &Ruleset, tag: &str) -> Result<RuleBits, OverlayError> {
 }
 
 fn matching(ruleset: &Ruleset, is_meant: impl Fn(&RuleInfo) -> bool) -> RuleBits {
-    let mut bits = RuleBits::empty(ruleset.rules.len());
+    let mut bits = RuleBits::empty(ruleset.program.rules.len());
     for (index, _) in ruleset.rules().enumerate().filter(|(_, rule)| is_meant(rule)) {
         bits.insert(index);
     }

@@ -10,7 +10,18 @@ use crate::check::Check;
 use crate::ruleset::{RuleInfo, Severity};
 use crate::template::Template;
 use crate::transform::Transformation;
-use crate::variable::Variable;
+use crate::variable::{Variable, Variables};
+
+/// All rules and what they share.
+pub(crate) struct Program {
+    pub(crate) rules: Box<[Rule]>,
+    /// Per phase, the indices of its rules in order.
+    pub(crate) phases: [Box<[u32]>; 5],
+    pub(crate) names: Names,
+    pub(crate) chains: Chains,
+    /// The variables that some rule reads: others need not be made.
+    pub(crate) variables: Variables,
+}
 
 /// A rule: a chain of one link or more, and what comes of its full match.
 #[derive(Debug)]

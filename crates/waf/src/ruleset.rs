@@ -8,8 +8,7 @@ use crate::compile::Settings;
 use crate::error::{CompileErrors, OverlayError};
 use crate::files::Files;
 use crate::overlay::{Overlay, OverlaySettings};
-use crate::program::{Chains, Names, Rule};
-use crate::variable::Variables;
+use crate::program::{Names, Program};
 
 /// One text of rules, read in the order given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,16 +23,11 @@ pub struct Source {
 pub struct Ruleset {
     /// Tells rule sets of this process apart, and so an overlay that belongs to another.
     pub(crate) identity: u64,
-    pub(crate) rules: Box<[Rule]>,
-    /// Per phase, the indices of its rules in order.
-    pub(crate) phases: [Box<[u32]>; 5],
-    pub(crate) names: Names,
-    pub(crate) chains: Chains,
-    /// The variables that some rule reads: others need not be made.
-    pub(crate) variables: Variables,
+    pub(crate) program: Program,
     pub(crate) settings: Settings,
     pub(crate) scores: Scores,
     signatures: Vec<String>,
+    notes: Vec<Note>,
 }
 
 /// Slots of the variables in which rule sets add up scores; the first that is set holds the score.
@@ -69,6 +63,25 @@ pub struct RuleInfo {
     pub file: Arc<str>,
     /// The line at which it begins, from 1.
     pub line: u32,
+}
+
+/// Something in the rules that is read and has no effect here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// The file in which it stands.
+    pub file: Arc<str>,
+    /// The line of its directive, from 1.
+    pub line: u32,
+    /// What it is: a directive, an action, an operator.
+    pub what: String,
+    /// Why it has none.
+    pub why: &'static str,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {} has no effect: {}", self.file, self.line, self.what, self.why)
+    }
 }
 
 /// How bad a match is: syslog's scale, 0 (emergency) to 7 (debug).
@@ -110,23 +123,20 @@ impl Ruleset {
     }
 
     pub(crate) fn new(
-        rules: Vec<Rule>,
-        phases: [Box<[u32]>; 5],
-        names: Names,
-        chains: Chains,
-        variables: Variables,
+        program: Program,
         settings: Settings,
         signatures: Vec<String>,
+        notes: Vec<Note>,
     ) -> Self {
         static COMPILED: AtomicU64 = AtomicU64::new(0);
         let identity = COMPILED.fetch_add(1, Ordering::Relaxed);
-        let scores = Scores::find(&names);
-        Self { identity, scores, rules: rules.into(), phases, names, chains, variables, settings, signatures }
+        let scores = Scores::find(&program.names);
+        Self { identity, program, settings, scores, signatures, notes }
     }
 
     /// How many rules there are; a chain is one.
     pub fn rule_count(&self) -> usize {
-        self.rules.len()
+        self.program.rules.len()
     }
 
     /// What the rules call themselves (`SecComponentSignature`), in order.
@@ -136,7 +146,12 @@ impl Ruleset {
 
     /// All rules in the order of their text.
     pub fn rules(&self) -> impl Iterator<Item = &RuleInfo> {
-        self.rules.iter().map(|rule| &rule.info)
+        self.program.rules.iter().map(|rule| &rule.info)
+    }
+
+    /// What in the rules has no effect here, and why; up to [`limits::NOTES`](crate::limits::NOTES).
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
     }
 
     /// Compiles a tenant's settings against these rules.
@@ -147,6 +162,6 @@ impl Ruleset {
 
 impl fmt::Debug for Ruleset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ruleset").field("rules", &self.rules.len()).finish_non_exhaustive()
+        f.debug_struct("Ruleset").field("rules", &self.program.rules.len()).finish_non_exhaustive()
     }
 }

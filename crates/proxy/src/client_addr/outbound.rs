@@ -10,15 +10,26 @@ use std::fmt::Write as _;
 
 use super::Chain;
 
-/// Whether a request header (lower-case name) tells of the client, its connection or the original request, or
+/// Whether a request header (its name in any case) tells of the client, its connection or the original request, or
 /// asserts an identity that only a proxy could have checked: removed, then written anew where we know better.
 /// `_` counts as `-`: CGI-style backends cannot tell `x_real_ip` from `x-real-ip`.
-pub fn is_forwarding_header(name: &str) -> bool {
-    if name.contains('_') {
-        return is_forwarding_header(&name.replace('_', "-"));
+pub fn is_forwarding_header(name: &[u8]) -> bool {
+    // Few fields begin as one of these does, so that most cost one look.
+    if !name.first().is_some_and(|first| matches!(first.to_ascii_lowercase(), b'c' | b'f' | b't' | b'x')) {
+        return false;
     }
-    name.starts_with("x-forwarded-") || name.starts_with("x-ssl-client-") || EXACT.contains(&name)
+    let begins = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| is_same_name(start, prefix));
+    PREFIXES.into_iter().any(begins) || EXACT.into_iter().any(|exact| is_same_name(name, exact))
 }
+
+/// `known` is in lower case, with `-` only.
+fn is_same_name(name: &[u8], known: &str) -> bool {
+    let same =
+        |(&byte, known): (&u8, u8)| byte.to_ascii_lowercase() == known || (byte == b'_' && known == b'-');
+    name.len() == known.len() && name.iter().zip(known.bytes()).all(same)
+}
+
+const PREFIXES: [&str; 2] = ["x-forwarded-", "x-ssl-client-"];
 
 const EXACT: [&str; 19] = [
     "client-cert",       // RFC 9440
@@ -169,11 +180,13 @@ mod tests {
             "x-ssl-client-verify",
             "x_forwarded_for",
             "x-real_ip",
+            "True-Client-IP",
+            "X_Forwarded_Prefix",
         ] {
-            assert!(is_forwarding_header(name), "{name}");
+            assert!(is_forwarding_header(name.as_bytes()), "{name}");
         }
-        for name in ["host", "accept", "x-requested-with", "via", "forwarded-x", "x-forward"] {
-            assert!(!is_forwarding_header(name), "{name}");
+        for name in ["host", "accept", "x-requested-with", "via", "forwarded-x", "x-forward", ""] {
+            assert!(!is_forwarding_header(name.as_bytes()), "{name}");
         }
     }
 }

@@ -70,7 +70,8 @@ impl HeadScanner {
                 return if lf < limits.bytes { Ok(Some(lf + 1)) } else { Err(HeadError::TooLarge) };
             }
             if lf >= limits.bytes {
-                return Err(HeadError::TooLarge);
+                let in_request_line = self.line_start == 0;
+                return Err(if in_request_line { HeadError::TargetTooLong } else { HeadError::TooLarge });
             }
             self.line_start = lf + 1;
             self.searched = 0;
@@ -177,9 +178,8 @@ pub(crate) fn request(raw: &[u8], limits: &HeadLimits, head: &mut RequestHead) -
             return Err(HeadError::Malformed("Host is not a host name"));
         }
         Some(host) if head.authority.is_empty() => head.authority = host,
-        Some(_) => {}
         None if version == Version::Http11 => return Err(HeadError::Malformed("no Host field")),
-        None => {}
+        _ => {}
     }
 
     head.body = framing.request_body(version)?;
@@ -397,7 +397,7 @@ pub(crate) fn response(
     head.body = match (framing.chunked, framing.content_length) {
         (true, Some(_)) => return Err(HeadError::Malformed("both Content-Length and Transfer-Encoding")),
         _ if for_head || head.status < 200 || head.status == 204 || head.status == 304 => BodyLength::None,
-        (true, None) | (false, None) => BodyLength::Unknown,
+        (_, None) => BodyLength::Unknown,
         (false, Some(0)) => BodyLength::None,
         (false, Some(n)) => BodyLength::Known(n),
     };

@@ -260,11 +260,9 @@ impl Client for H2Client {
     }
 
     fn poll_end(&mut self, _: &mut Context<'_>, trailers: Option<&Fields>) -> Poll<Result<(), ClientError>> {
+        // If the request has not ended, its rest is not wanted: `h2` says so with a reset (RFC 9113 section 8.1) when
+        // the stream is dropped, after what is queued. A reset from here would overtake the response.
         let ended = self.send.take().map_or(Ok(()), |mut send| h2io::end(&mut send, trailers));
-        if !self.incoming.is_ended() {
-            // The rest of the request is not wanted (RFC 9113 section 8.1).
-            self.respond.send_reset(Reason::NO_ERROR);
-        }
         Poll::Ready(ended.map_err(|_| ClientError::Gone))
     }
 

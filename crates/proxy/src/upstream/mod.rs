@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use veloflux_snapshot::runtime::BackendState;
 use veloflux_snapshot::{Backend as Target, BackendAddress, BackendProtocol, BackendTls, Pool};
 
+use crate::client_addr::is_forwarding_header;
 use crate::exchange::{Backend, BackendError, Body};
 use crate::h1::parse::HeadLimits;
 use crate::h1::{nominates, stays_behind};
@@ -62,19 +63,20 @@ impl OutgoingRequest<'_> {
         let fields = &self.head.fields;
         let nominated = nominates(fields);
         for (known, name, value) in fields.iter() {
-            let replaced = matches!(
-                known,
+            let replaced = match known {
                 Known::Host
-                    | Known::ContentLength
-                    | Known::Expect
-                    | Known::Forwarded
-                    | Known::XForwardedFor
-                    | Known::XForwardedHost
-                    | Known::XForwardedPort
-                    | Known::XForwardedProto
-                    | Known::XRealIp
-                    | Known::XRequestId
-            );
+                | Known::ContentLength
+                | Known::Expect
+                | Known::Forwarded
+                | Known::XForwardedFor
+                | Known::XForwardedHost
+                | Known::XForwardedPort
+                | Known::XForwardedProto
+                | Known::XRealIp
+                | Known::XRequestId => true,
+                Known::Other => is_forwarding_header(name),
+                _ => false,
+            };
             if !replaced && !stays_behind(known, name, fields, nominated) {
                 write(name, value);
             }

@@ -2,6 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at whatever it did not expect")]
 
+mod balance;
+mod broken;
+mod drain;
+mod exchange;
+mod forwarding;
 mod harness;
+mod limits;
+mod malformed;
+mod records;
+mod reload;
 mod routes;
+mod streams;
 mod tls;

@@ -29,6 +29,8 @@ pub(super) struct Actions {
     pub(super) skip_after: Option<Text>,
     pub(super) set_variables: Vec<Text>,
     pub(super) controls: Vec<(ControlText, Place)>,
+    /// Actions that do nothing here, and why.
+    pub(super) without_effect: Vec<(&'static str, &'static str)>,
 }
 
 /// A text of the rule and where it stands.
@@ -145,7 +147,8 @@ impl Actions {
             "setsid" => self.control(ControlText::SetSession(value()?.to_owned()), action),
             "setuid" => self.controls.push((ControlText::SetUser(value()?.to_owned()), action.place.clone())),
             other => match UNUSED.iter().find(|(name, ..)| *name == other) {
-                Some((_, Unused::Harmless, _)) => {}
+                Some((_, Unused::Metadata, _)) => {}
+                Some((name, Unused::Harmless, why)) => self.without_effect.push((name, why)),
                 Some((_, Unused::Unsupported, why)) => {
                     return Err(format!("{other} is not supported: {why}"));
                 }
@@ -184,6 +187,8 @@ impl Actions {
 
 #[derive(Clone, Copy)]
 enum Unused {
+    /// Says something about the rule and does nothing anywhere.
+    Metadata,
     /// Changes nothing that the engine decides.
     Harmless,
     /// Would change something, and cannot.
@@ -192,9 +197,9 @@ enum Unused {
 
 /// Actions that do nothing here, and why.
 const UNUSED: &[(&str, Unused, &str)] = &[
-    ("accuracy", Unused::Harmless, "metadata that nothing reads"),
-    ("maturity", Unused::Harmless, "metadata that nothing reads"),
-    ("ver", Unused::Harmless, "metadata that nothing reads"),
+    ("accuracy", Unused::Metadata, "metadata that nothing reads"),
+    ("maturity", Unused::Metadata, "metadata that nothing reads"),
+    ("ver", Unused::Metadata, "metadata that nothing reads"),
     (
         "auditlog",
         Unused::Harmless,

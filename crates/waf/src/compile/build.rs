@@ -13,7 +13,7 @@ use crate::check::Check;
 use crate::files::Files;
 use crate::limits;
 use crate::program::{
-    Chains, Change, ChangeKind, Control, Exception, Link, MemberName, Names, Outcome, Rule,
+    Chains, Change, ChangeKind, Control, Exception, Link, MemberName, Names, Outcome, Program, Rule,
 };
 use crate::ruleset::{RuleInfo, Ruleset};
 use crate::seclang::{Mistake, Place};
@@ -51,8 +51,9 @@ pub(super) fn build(gathered: Gathered, files: &dyn Files, mistakes: &mut Vec<Mi
         let of_phase = gathered.rules.iter().enumerate().filter(|(_, rule)| rule.phase == phase);
         of_phase.map(|(index, _)| index as u32).collect()
     });
-    let Gathered { settings, signatures, .. } = gathered;
-    Ruleset::new(rules, phases, names, chains, variables, settings, signatures)
+    let Gathered { settings, signatures, notes, .. } = gathered;
+    let program = Program { rules: rules.into(), phases, names, chains, variables };
+    Ruleset::new(program, settings, signatures, notes)
 }
 
 fn check_ids(gathered: &Gathered, mistakes: &mut Vec<Mistake>) {

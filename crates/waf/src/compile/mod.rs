@@ -11,14 +11,16 @@ mod updates;
 
 use std::sync::Arc;
 
+use crate::check;
 use crate::error::{CompileError, CompileErrors};
 use crate::files::Files;
 use crate::limits;
-use crate::ruleset::{Ruleset, Source};
+use crate::ruleset::{Note, Ruleset, Source};
 use crate::seclang::{self, Argument, Directive, Mistake, Place};
 
 use actions::Actions;
 use draft::{Defaults, LinkDraft, Marker, RuleDraft};
+use settings::Applied;
 pub(crate) use settings::Settings;
 pub(crate) use targets::{exception_target, macro_target};
 use updates::Update;
@@ -55,6 +57,7 @@ struct Gathered {
     updates: Vec<(Update, Place)>,
     settings: Settings,
     signatures: Vec<String>,
+    notes: Vec<Note>,
 }
 
 /// Reads directives in order.
@@ -134,8 +137,12 @@ impl<'f> Reader<'f> {
     fn setting(&mut self, directive: &Directive) -> Result<(), Mistake> {
         let arguments: Vec<String> = directive.arguments.iter().map(Argument::unescaped).collect();
         match self.gathered.settings.apply(&directive.name, &arguments) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(mistake(
+            Ok(Applied::Set) => Ok(()),
+            Ok(Applied::WithoutEffect(why)) => {
+                self.note(&directive.place, directive.name.clone(), why);
+                Ok(())
+            }
+            Ok(Applied::Unknown) => Err(mistake(
                 directive,
                 RULE_DIRECTIVES
                     .iter()
@@ -161,12 +168,18 @@ impl<'f> Reader<'f> {
             None => Actions::default(),
         };
         self.chain_open = actions.chain;
+        for (name, why) in &actions.without_effect {
+            self.note(&directive.place, (*name).to_owned(), why);
+        }
         let looks = match looks {
             Some((targets, operator)) => {
                 Some((seclang::parse_targets(targets)?, seclang::parse_operator(operator)))
             }
             None => None,
         };
+        if let Some(why) = looks.as_ref().and_then(|(_, operator)| check::never_answers(&operator.name)) {
+            self.note(&directive.place, "its operator".to_owned(), why);
+        }
         let link = LinkDraft { looks, actions, place: directive.place.clone() };
         match self.gathered.rules.last_mut() {
             Some(head) if continues => head.add_link(link),
@@ -206,6 +219,12 @@ impl<'f> Reader<'f> {
             self.source(&Arc::from(name), &text, depth + 1);
         }
         Ok(())
+    }
+
+    fn note(&mut self, place: &Place, what: String, why: &'static str) {
+        if self.gathered.notes.len() < limits::NOTES {
+            self.gathered.notes.push(Note { file: Arc::clone(&place.file), line: place.line, what, why });
+        }
     }
 
     /// Tells of a chain whose next link is missing.

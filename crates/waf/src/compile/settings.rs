@@ -27,6 +27,15 @@ pub(crate) struct Settings {
     pub(crate) web_app_id: String,
 }
 
+/// What came of a directive.
+pub(super) enum Applied {
+    Set,
+    /// It is read and changes nothing, for this reason.
+    WithoutEffect(&'static str),
+    /// It is none of these.
+    Unknown,
+}
+
 impl Default for Settings {
     /// Engine and request bodies are on unless the rules say otherwise: whoever compiles rules wants them to see
     /// something. Types of response bodies are ModSecurity's.
@@ -46,8 +55,8 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Applies directive `name`; `Ok(false)` if it is none of these, `Err` if it cannot be.
-    pub(super) fn apply(&mut self, name: &str, arguments: &[String]) -> Result<bool, String> {
+    /// Applies directive `name`; `Err` if it cannot be.
+    pub(super) fn apply(&mut self, name: &str, arguments: &[String]) -> Result<Applied, String> {
         let one = || match arguments {
             [argument] => Ok(argument.as_str()),
             _ => Err(format!("{name} takes one argument")),
@@ -71,14 +80,14 @@ impl Settings {
             "seccookieformat" if one()? == "0" => {}
             "secxmlexternalentity" if !on_off(one()?)? => {}
             other => match NO_EFFECT.iter().find(|(known, _)| known.eq_ignore_ascii_case(other)) {
-                Some(_) => {}
+                Some((_, why)) => return Ok(Applied::WithoutEffect(why)),
                 None => match UNSUPPORTED.iter().find(|(known, _)| known.eq_ignore_ascii_case(other)) {
                     Some((_, why)) => return Err(format!("{name} is not supported: {why}")),
-                    None => return Ok(false),
+                    None => return Ok(Applied::Unknown),
                 },
             },
         }
-        Ok(true)
+        Ok(Applied::Set)
     }
 }
 

@@ -14,12 +14,6 @@ pub(super) enum Value {
 }
 
 impl Value {
-    /// Keeps `text`, cut to [`limits::VARIABLE_BYTES`].
-    pub(super) fn text(mut text: Vec<u8>) -> Self {
-        text.truncate(limits::VARIABLE_BYTES);
-        Self::Text(text)
-    }
-
     pub(super) fn bytes(&self) -> Cow<'_, [u8]> {
         match self {
             Self::Number(number) => Cow::Owned(number.to_string().into_bytes()),
@@ -102,7 +96,7 @@ mod tests {
         bag.set(b"a", Some(Value::Number(1))).unwrap();
         bag.set(b"a", None).unwrap();
         assert_eq!((bag.get(b"a"), bag.iter().count()), (None, 0));
-        bag.set(b"a", Some(Value::text(b"x".to_vec()))).unwrap();
+        bag.set(b"a", Some(Value::Text(b"x".to_vec()))).unwrap();
         assert_eq!(bag.get(b"a"), Some(&Value::Text(b"x".to_vec())));
     }
 

@@ -59,7 +59,7 @@ impl<'p> State<'p> {
                 variable: target.variable,
                 key: match &target.select {
                     Select::Key(key) => Some(Cow::Owned(key.to_vec())),
-                    Select::Slot(slot) => Some(Cow::Borrowed(self.ruleset.names.name(*slot))),
+                    Select::Slot(slot) => Some(Cow::Borrowed(self.ruleset.program.names.name(*slot))),
                     Select::All | Select::Pattern(_) => None,
                 },
                 count: true,
@@ -104,7 +104,7 @@ impl<'p> State<'p> {
         match variable {
             Variable::Tx => {
                 if let Select::Slot(slot) = target.select {
-                    let key = self.ruleset.names.name(slot);
+                    let key = self.ruleset.program.names.name(slot);
                     if let Some(value) = self.slot(slot).filter(|_| !self.is_excepted(target, Some(key))) {
                         candidates.push(Candidate {
                             variable,

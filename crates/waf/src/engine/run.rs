@@ -7,7 +7,7 @@ use super::bag::{Value, number};
 use super::collect::Candidate;
 use super::data::Data;
 use super::forms::transform;
-use super::state::{LOGGING, MatchedVariable, State};
+use super::state::{LOGGING, MatchedVariable, Place, State};
 use crate::check::Check;
 use crate::limits;
 use crate::operator::{Captures, Operator, OperatorFailure, RuntimeOperator};
@@ -27,7 +27,7 @@ impl<'p> State<'p> {
         if phase != LOGGING && self.is_allowed(phase) {
             return Ok(());
         }
-        let program: &'p [u32] = &self.ruleset.phases[usize::from(phase) - 1];
+        let program: &'p [u32] = &self.ruleset.program.phases[usize::from(phase) - 1];
         let mut step = 0;
         while let Some(&index) = program.get(step) {
             if self.engine == EngineMode::Off {
@@ -38,7 +38,7 @@ impl<'p> State<'p> {
             if self.is_removed(index) {
                 continue;
             }
-            let rule = &self.ruleset.rules[index];
+            let rule = &self.ruleset.program.rules[index];
             self.rule = index;
             match self.run_rule(data, rule) {
                 Ok(true) => match self.conclude(data, rule, step) {
@@ -102,7 +102,7 @@ impl<'p> State<'p> {
             return Err(Failure::Limit("evaluations"));
         }
         let asked = self.ask(data, &link.check);
-        let chains = &self.ruleset.chains;
+        let chains = &self.ruleset.program.chains;
         let mut any = false;
         for candidate in &candidates {
             let mut previous: Option<Vec<u8>> = None;
@@ -143,7 +143,7 @@ impl<'p> State<'p> {
     /// Notes a value that matched, for `MATCHED_VAR` and its kin, and what was captured.
     fn remember(&mut self, candidate: &Candidate<'_>, link: &Link, form: &[u8]) -> Result<(), Failure> {
         if link.capture && !self.captures.is_empty() {
-            self.store_captures(form);
+            self.store_captures(form)?;
         }
         let matched = MatchedVariable { name: candidate.name(), value: form.to_vec() };
         if self.matched.len() >= limits::MATCHED_VALUES {
@@ -160,31 +160,22 @@ impl<'p> State<'p> {
     }
 
     fn change(&mut self, data: &Data, change: &'p Change) -> Result<(), Failure> {
-        let name = match &change.name {
-            MemberName::Slot(slot) => Err(*slot),
-            MemberName::Dynamic(template) => Ok(self.expand(data, template).to_ascii_lowercase()),
-        };
-        let present = || match &name {
-            Err(slot) => self.slot(*slot),
-            Ok(name) => self.member(change.collection, name),
+        let place = match &change.name {
+            MemberName::Slot(slot) => Place::Slot(*slot),
+            MemberName::Dynamic(name) => self.place(change.collection, self.expand(data, name)),
         };
         let sum = |amount: &Template, sign: i64| {
+            let present = self.variable(&place).map_or(0, Value::number);
             let amount = number(&self.expand(data, amount)).saturating_mul(sign);
-            Some(Value::Number(present().map_or(0, Value::number).saturating_add(amount)))
+            Some(Value::Number(present.saturating_add(amount)))
         };
         let value = match &change.kind {
-            ChangeKind::Set(value) => Some(Value::text(self.expand(data, value))),
+            ChangeKind::Set(value) => Some(Value::Text(self.expand(data, value))),
             ChangeKind::Add(amount) => sum(amount, 1),
             ChangeKind::Subtract(amount) => sum(amount, -1),
             ChangeKind::Delete => None,
         };
-        match name {
-            Err(slot) => {
-                self.set_slot(slot, value);
-                Ok(())
-            }
-            Ok(name) => self.set_member(change.collection, &name, value),
-        }
+        self.set_variable(&place, value)
     }
 
     fn control(&mut self, data: &Data, control: &'p Control) {
@@ -200,7 +191,7 @@ impl<'p> State<'p> {
         }
     }
 
-    /// `template` with its macros replaced, cut to [`limits::EXPANDED_BYTES`].
+    /// `template` with its macros replaced.
     pub(super) fn expand(&self, data: &Data, template: &Template) -> Vec<u8> {
         let mut text = Vec::new();
         for part in template.parts() {
@@ -209,7 +200,6 @@ impl<'p> State<'p> {
                 Part::Value(target) => text.extend_from_slice(&self.first(data, target).unwrap_or_default()),
             }
         }
-        text.truncate(limits::EXPANDED_BYTES);
         text
     }
 

@@ -6,6 +6,7 @@ use super::Failure;
 use super::bag::{Bag, Value};
 use super::forms::Forms;
 use crate::bits::RuleBits;
+use crate::limits;
 use crate::operator::{Captures, MAX_CAPTURES};
 use crate::overlay::{Mode, Overlay};
 use crate::program::{Allow, BodyProcessor, EngineMode, Exception, Rule};
@@ -47,7 +48,16 @@ pub(super) struct State<'p> {
     pub(super) allowed: Option<Allow>,
     pub(super) highest_severity: Option<Severity>,
     pub(super) evaluations: u64,
+    copied_bytes: usize,
     pub(super) record: Record,
+}
+
+/// Where a variable that rules set is kept.
+pub(super) enum Place {
+    /// A TX variable that has a slot.
+    Slot(u32),
+    /// One that has none, or one of another collection: its name in lower case.
+    Member(Variable, Vec<u8>),
 }
 
 /// A value that matched.
@@ -61,7 +71,7 @@ pub(super) struct MatchedVariable {
 
 impl<'p> State<'p> {
     pub(super) fn new(ruleset: &'p Ruleset, overlay: &'p Overlay, now_unix_us: u64) -> Self {
-        let mut slots = vec![None; ruleset.names.len()];
+        let mut slots = vec![None; ruleset.program.names.len()];
         for (slot, value) in overlay.seeds.iter().filter(|_| overlay.belongs_to(ruleset)) {
             slots[*slot as usize] = Some(Value::Number(*value));
         }
@@ -88,13 +98,14 @@ impl<'p> State<'p> {
             allowed: None,
             highest_severity: None,
             evaluations: 0,
+            copied_bytes: 0,
             record: Record::default(),
         }
     }
 
     /// The rule that runs, or ran last.
     pub(super) fn current_rule(&self) -> Option<&'p Rule> {
-        self.ruleset.rules.get(self.rule)
+        self.ruleset.program.rules.get(self.rule)
     }
 
     pub(super) fn is_removed(&self, rule: usize) -> bool {
@@ -118,16 +129,9 @@ impl<'p> State<'p> {
         self.slots[slot as usize].as_ref()
     }
 
-    /// Sets or deletes a TX variable, unless the tenant's level or thresholds pin it.
-    pub(super) fn set_slot(&mut self, slot: u32, value: Option<Value>) {
-        if !self.overlay.seeds.iter().any(|(pinned, _)| *pinned == slot) {
-            self.slots[slot as usize] = value;
-        }
-    }
-
     /// TX variables with a slot that are set.
     pub(super) fn slots(&self) -> impl Iterator<Item = (&'p [u8], &Value)> {
-        let names = &self.ruleset.names;
+        let names = &self.ruleset.program.names;
         self.slots
             .iter()
             .enumerate()
@@ -139,38 +143,54 @@ impl<'p> State<'p> {
         self.bags.iter().find(|(variable, _)| *variable == collection).map(|(_, bag)| bag)
     }
 
-    /// A member of TX or a named collection; `name` in lower case.
-    pub(super) fn member(&self, collection: Variable, name: &[u8]) -> Option<&Value> {
-        match self.ruleset.names.find(name).filter(|_| collection == Variable::Tx) {
-            Some(slot) => self.slot(slot),
-            None => self.bag(collection)?.get(name),
+    /// The variable at `place`.
+    pub(super) fn variable(&self, place: &Place) -> Option<&Value> {
+        match place {
+            Place::Slot(slot) => self.slot(*slot),
+            Place::Member(collection, name) => self.bag(*collection)?.get(name),
         }
     }
 
-    /// Sets or deletes a member of TX or a named collection; `name` in lower case.
-    pub(super) fn set_member(
-        &mut self,
-        collection: Variable,
-        name: &[u8],
-        value: Option<Value>,
-    ) -> Result<(), Failure> {
-        if let Some(slot) = self.ruleset.names.find(name).filter(|_| collection == Variable::Tx) {
-            self.set_slot(slot, value);
-            return Ok(());
+    /// Where the member `name` of TX or a named collection is.
+    pub(super) fn place(&self, collection: Variable, mut name: Vec<u8>) -> Place {
+        name.make_ascii_lowercase();
+        match self.ruleset.program.names.find(&name).filter(|_| collection == Variable::Tx) {
+            Some(slot) => Place::Slot(slot),
+            None => Place::Member(collection, name),
         }
-        let index = self.bags.iter().position(|(variable, _)| *variable == collection).unwrap_or_else(|| {
-            self.bags.push((collection, Bag::default()));
-            self.bags.len() - 1
-        });
-        self.bags[index].1.set(name, value)
+    }
+
+    /// Sets or, with `None`, deletes the variable at `place`, unless the tenant's level or thresholds pin it.
+    pub(super) fn set_variable(&mut self, place: &Place, value: Option<Value>) -> Result<(), Failure> {
+        if let Some(Value::Text(text)) = &value {
+            self.copied_bytes += text.len();
+            if self.copied_bytes > limits::COPIED_BYTES {
+                return Err(Failure::Limit("bytes copied into variables"));
+            }
+        }
+        match place {
+            Place::Slot(slot) if self.overlay.seeds.iter().any(|(pinned, _)| pinned == slot) => Ok(()),
+            Place::Slot(slot) => {
+                self.slots[*slot as usize] = value;
+                Ok(())
+            }
+            Place::Member(collection, name) => {
+                let known = self.bags.iter().position(|(variable, _)| variable == collection);
+                let index = known.unwrap_or_else(|| {
+                    self.bags.push((*collection, Bag::default()));
+                    self.bags.len() - 1
+                });
+                self.bags[index].1.set(name, value)
+            }
+        }
     }
 
     /// Puts what an operator captured in `input` into `TX:0` to `TX:9`; those that captured nothing are unset.
-    pub(super) fn store_captures(&mut self, input: &[u8]) {
-        for number in 0..MAX_CAPTURES {
-            let capture = self.captures.get(number, input).map(|capture| Value::text(capture.to_vec()));
-            self.slots[number] = capture;
-        }
+    pub(super) fn store_captures(&mut self, input: &[u8]) -> Result<(), Failure> {
+        (0..MAX_CAPTURES).try_for_each(|number| {
+            let capture = self.captures.get(number, input).map(|capture| Value::Text(capture.to_vec()));
+            self.set_variable(&Place::Slot(number as u32), capture)
+        })
     }
 
     /// Refuses, or in detection mode notes that it would.

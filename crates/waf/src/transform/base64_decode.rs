@@ -1,8 +1,8 @@
 //! `base64Decode`: strict RFC 4648 Base64.
 //!
-//! ModSecurity v3 decodes with mbedTLS: the input ends at the first NUL; line ends and spaces before them are
-//! skipped; any other foreign byte, data after `=` or a third `=` gives an empty result; an unpadded last group is
-//! dropped. Example: `VGVzdENhc2U=` gives `TestCase`.
+//! ModSecurity v3 decodes with mbedTLS: the input ends at the first NUL; line ends and spaces before them are skipped.
+//! What is not Base64 stays as it is: a foreign byte, data after `=`, a third `=`, a last group that is not complete.
+//! Example: `VGVzdENhc2U=` gives `TestCase`.
 
 use super::bytes::base64_value;
 use super::output::computed;
@@ -13,7 +13,7 @@ const MAX_PADDING: usize = 2;
 
 pub(super) fn apply(input: &[u8]) -> Cow<'_, [u8]> {
     let text = &input[..memchr::memchr(0, input).unwrap_or(input.len())];
-    computed(input, decode(text).unwrap_or_default())
+    decode(text).map_or(Cow::Borrowed(input), |decoded| computed(input, decoded))
 }
 
 fn decode(text: &[u8]) -> Option<Vec<u8>> {
@@ -56,12 +56,13 @@ fn decode(text: &[u8]) -> Option<Vec<u8>> {
             (group, digits) = (0, 0);
         }
     }
-    Some(decoded)
+    (digits == 0).then_some(decoded)
 }
 
 #[cfg(test)]
 mod tests {
     use super::apply;
+    use std::borrow::Cow;
 
     #[test]
     fn decodes() {
@@ -71,16 +72,25 @@ mod tests {
     }
 
     #[test]
-    fn ends_at_nul_and_drops_an_unpadded_group() {
+    fn ends_at_nul() {
         assert_eq!(&*apply(b"VGVzdA==\0!!!"), b"Test");
-        assert_eq!(&*apply(b"VGVzdA"), b"Tes");
     }
 
     #[test]
-    fn malformed_gives_nothing() {
-        for malformed in [&b"VGV.zdA=="[..], b"VG VzdA==", b"VGVzdA==VGVz", b"VGVzd===", b"\xff\xff\xff\xff"]
-        {
-            assert_eq!(&*apply(malformed), b"", "{malformed:?}");
+    fn what_is_malformed_stays() {
+        for malformed in [
+            &b"VGV.zdA=="[..],
+            b"VG VzdA==",
+            b"VGVzdA==VGVz",
+            b"VGVzd===",
+            b"VGVzdA",
+            b"VGVzdA=",
+            b"a",
+            b"====",
+            b"foo=new+Function+(",
+            b"\xff\xff\xff\xff",
+        ] {
+            assert!(matches!(apply(malformed), Cow::Borrowed(_)), "{malformed:?}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use veloflux_waf::{MemFiles, Ruleset, Source, base_config};
 
-use crate::common::{Request, block, compile};
+use crate::common::{Request, block, compile, rules};
 
 /// The mistakes of `text`, as they are shown.
 fn mistakes(text: &str) -> Vec<String> {
@@ -96,7 +96,23 @@ fn the_base_configuration_compiles_alone() {
 #[test]
 fn directives_that_change_nothing_are_read() {
     let text = "SecAuditLog /var/log/x\nSecTmpDir /tmp/\nSecPcreMatchLimit 1000\nSecCookieFormat 0\nSecXmlExternalEntity Off\nSecRequestBodyLimit 1000\n";
-    assert_eq!(mistakes(text), Vec::<String>::new());
+    let notes = rules(text).notes().iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(notes.len(), 4, "{notes:?}");
+    assert_eq!(
+        notes[0],
+        "test.conf:1: SecAuditLog has no effect: one record per transaction is the audit log"
+    );
+}
+
+#[test]
+fn rules_that_cannot_work_are_noted() {
+    let text = r#"
+        SecAction "id:1,phase:1,pass,ver:1,initcol:ip=%{REMOTE_ADDR},expirevar:ip.x=60"
+        SecRule REMOTE_ADDR "@rbl dnsbl.example" "id:2,phase:1,pass"
+    "#;
+    let ruleset = rules(text);
+    let notes: Vec<_> = ruleset.notes().iter().map(|note| (note.line, note.what.as_str())).collect();
+    assert_eq!(notes, [(2, "initcol"), (2, "expirevar"), (3, "its operator")]);
 }
 
 proptest! {

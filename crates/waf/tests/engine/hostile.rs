@@ -79,6 +79,25 @@ fn harmless_matches_do_not_blind_a_chain() {
 }
 
 #[test]
+fn padding_does_not_blind_a_rule_that_looks_at_a_copy() {
+    let text = r#"
+        SecRule ARGS:a "@rx ^(.*)$" "id:1,phase:2,pass,capture,setvar:'tx.copy=%{MATCHED_VAR}'"
+        SecRule TX:copy "@endsWith evil" "id:2,phase:2,pass"
+        SecRule TX:1 "@endsWith evil" "id:3,phase:2,pass"
+    "#;
+    let padded = format!("a={}evil", "x".repeat(1 << 20));
+    assert_eq!(Request::post("application/x-www-form-urlencoded", padded).against(text).ids(), [1, 2, 3]);
+}
+
+#[test]
+fn a_variable_that_grows_without_end_is_stopped() {
+    let text = r#"SecRule ARGS "@rx ." "id:1,phase:2,pass,nolog,setvar:'tx.all=%{tx.all}%{MATCHED_VAR}'""#;
+    let form = format!("a={}&", "x".repeat(1_000)).repeat(1_000);
+    let seen = Request::post("application/x-www-form-urlencoded", form).against(text);
+    assert_eq!((seen.status, seen.record.refused.unwrap().cause), (500, Cause::Internal(Internal::Limit)));
+}
+
+#[test]
 fn a_chain_that_multiplies_its_matches_is_stopped() {
     let links = "SecRule MATCHED_VARS \"@rx .\" \"chain\"\n".repeat(20);
     let text = format!("SecRule ARGS \"@rx .\" \"id:1,phase:1,pass,chain\"\n{links}SecRule ARGS \"@rx .\"");

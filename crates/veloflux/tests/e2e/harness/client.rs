@@ -29,6 +29,15 @@ impl Client {
         Self(Reader::new(Box::new(stream)))
     }
 
+    /// The same connection twice, to read and to write at once.
+    pub(crate) fn split(self) -> (Self, Self) {
+        let (read, write) = tokio::io::split(self.0.stream);
+        (
+            Self::over(tokio::io::join(read, tokio::io::sink())),
+            Self::over(tokio::io::join(tokio::io::empty(), write)),
+        )
+    }
+
     /// Sends bytes as they are.
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.try_send(bytes).await.unwrap();
@@ -40,6 +49,11 @@ impl Client {
             self.0.stream.flush().await
         })
         .await
+    }
+
+    /// Ends this side's half of the connection.
+    pub(crate) async fn shutdown(&mut self) {
+        self.0.stream.shutdown().await.unwrap();
     }
 
     /// The next response, whole.

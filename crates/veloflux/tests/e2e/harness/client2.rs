@@ -93,6 +93,12 @@ impl Client2 {
         ready.send_request(request, !body).unwrap()
     }
 
+    /// Begins a request whose body never comes, unless the edge has ended the connection.
+    pub(crate) async fn try_begin(&mut self, request: Request<()>) -> Result<SendStream<Bytes>, h2::Error> {
+        let mut ready = soon("a free stream", self.requests.clone().ready()).await?;
+        Ok(ready.send_request(request, false)?.1)
+    }
+
     /// Sends a request and reads its response.
     pub(crate) async fn request(&mut self, request: Request<()>) -> Result<Reply2, h2::Error> {
         let (response, _) = self.begin(request, false).await;

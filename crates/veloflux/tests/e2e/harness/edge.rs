@@ -16,7 +16,7 @@ use tokio_rustls::client::TlsStream;
 use super::{Client, Client2, Response, soon, until};
 
 /// The binary under test.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_veloflux");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_veloflux");
 
 /// An edge that is set up, and then started. Dropping it kills it.
 pub(crate) struct Edge {
@@ -107,7 +107,7 @@ impl Edge {
         self.write_state();
         let listeners = self.listeners.iter().map(|keys| format!("  - {{address: '127.0.0.1:0', {keys}}}\n"));
         let process = format!(
-            "data_directory: data\nlisteners:\n{}metrics: {{address: '127.0.0.1:0'}}\nthreads: 2\nlogs:\n  \
+            "data_directory: data\nlisteners:\n{}metrics: {{address: '127.0.0.1:0'}}\nlogs:\n  \
              access: {{output: {{file: access.log}}}}\n  events: {{output: {{file: events.log}}}}\n{}\n",
             listeners.collect::<String>(),
             self.process.join("\n"),
@@ -170,9 +170,9 @@ impl Edge {
         self.running().addresses[2]
     }
 
-    /// The listener that [`listener`](Self::listener) added.
-    pub(crate) fn extra(&self) -> SocketAddr {
-        self.running().addresses[3]
+    /// The listeners that [`listener`](Self::listener) added, in order.
+    pub(crate) fn extra(&self, n: usize) -> SocketAddr {
+        self.running().addresses[3 + n]
     }
 
     /// Status of `/readyz`.
@@ -200,6 +200,16 @@ impl Edge {
         self.handshake_as(sni, alpn, rustls::ALL_VERSIONS, true).await
     }
 
+    /// A TLS handshake on a connection that is there already.
+    pub(crate) async fn handshake_over(
+        &self,
+        tcp: TcpStream,
+        sni: &str,
+        alpn: &[&str],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        handshake(self.client_tls(alpn, rustls::ALL_VERSIONS), tcp, sni).await
+    }
+
     /// A TLS handshake.
     pub(crate) async fn handshake_as(
         &self,
@@ -208,6 +218,17 @@ impl Edge {
         versions: &[&'static rustls::SupportedProtocolVersion],
         send_sni: bool,
     ) -> std::io::Result<TlsStream<TcpStream>> {
+        let mut config = self.client_tls(alpn, versions);
+        config.enable_sni = send_sni;
+        handshake(config, soon("connect", TcpStream::connect(self.https())).await?, sni).await
+    }
+
+    /// A client that trusts the development authority.
+    fn client_tls(
+        &self,
+        alpn: &[&str],
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> rustls::ClientConfig {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.certificate("ca")).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -217,10 +238,7 @@ impl Edge {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-        config.enable_sni = send_sni;
-        let tcp = soon("connect", TcpStream::connect(self.https())).await?;
-        let name = ServerName::try_from(sni.to_owned()).unwrap();
-        soon("a handshake", TlsConnector::from(Arc::new(config)).connect(name, tcp)).await
+        config
     }
 
     /// A certificate of the folder `certs`.
@@ -343,6 +361,15 @@ impl Drop for Edge {
             let _ = running.child.wait();
         }
     }
+}
+
+async fn handshake(
+    config: rustls::ClientConfig,
+    tcp: TcpStream,
+    sni: &str,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from(sni.to_owned()).unwrap();
+    soon("a handshake", TlsConnector::from(Arc::new(config)).connect(name, tcp)).await
 }
 
 fn entries(log: &Path) -> Vec<Value> {
