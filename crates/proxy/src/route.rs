@@ -142,9 +142,10 @@ fn matches_headers(route: &Route, head: &RequestHead) -> bool {
 
 /// A path in normal form (RFC 3986 section 6.2.2): unreserved characters decoded, hexadecimal digits in upper
 /// case, `.` and `..` segments resolved. Reserved characters stay encoded, so `%2F` is never a separator; empty
-/// segments stay, since backends differ on them. An empty path is `/`.
+/// segments stay, since backends differ on them. An empty path is `/`, and so is `*`.
 pub(crate) fn normal_path(path: &[u8]) -> Cow<'_, [u8]> {
-    if path.is_empty() {
+    // `*` asks about the server as a whole (RFC 9110 section 9.3.7): about what answers for the host's root.
+    if path.is_empty() || path == b"*" {
         return Cow::Borrowed(b"/");
     }
     if memchr::memchr(b'%', path).is_none() && memchr::memmem::find(path, b"/.").is_none() {
@@ -215,6 +216,7 @@ mod tests {
     fn paths_have_one_spelling() {
         for (spelling, expected) in [
             ("", "/"),
+            ("*", "/"),
             ("/", "/"),
             ("/a/b", "/a/b"),
             ("/a/./b", "/a/b"),

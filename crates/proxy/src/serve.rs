@@ -157,6 +157,7 @@ pub(crate) async fn refuse_head<C: Client>(
         HeadError::TransferCoding => Rejection::UnsupportedTransferCoding,
         HeadError::TargetTooLong => Rejection::UriTooLong,
         HeadError::TooLarge => Rejection::HeaderTooLarge,
+        HeadError::Expectation => Rejection::ExpectationFailed,
         HeadError::Timeout => Rejection::RequestTimeout,
     };
     refuse(&RequestHead::default(), client, rejection, None, &mut observed).await;
