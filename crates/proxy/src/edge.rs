@@ -25,9 +25,6 @@ use crate::scratch::Scratches;
 use crate::tls;
 use crate::upstream::Connections;
 
-/// How long the end waits for the logs to be written.
-const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Why an edge could not be started.
 #[derive(Debug)]
 pub enum StartError {
@@ -78,7 +75,6 @@ pub struct Edge {
     stage: watch::Sender<Stage>,
     threads: Vec<JoinHandle<()>>,
     shared: Arc<Shared>,
-    config: Arc<EdgeConfig>,
 }
 
 impl Edge {
@@ -154,7 +150,7 @@ impl Edge {
             threads.push(thread.map_err(StartError::Thread)?);
         }
         let addresses = listeners.iter().map(|l| l.address).collect();
-        Ok(Self { addresses, metrics: metrics_address, stage, threads, shared, config })
+        Ok(Self { addresses, metrics: metrics_address, stage, threads, shared })
     }
 
     /// The addresses listened on, in the order of the configuration.
@@ -165,12 +161,6 @@ impl Edge {
     /// The address of the metrics listener.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics
-    }
-
-    /// Opens the log files anew, after they were moved away. `false`: a log is too busy, try again.
-    pub fn reopen_logs(&self) -> bool {
-        // Both, whatever becomes of the first.
-        self.config.access_log.reopen() & self.config.event_log.reopen()
     }
 
     /// Stops accepting, lets requests in flight finish until `deadline` from now, then cuts what is left.
@@ -190,11 +180,6 @@ impl Edge {
         for thread in self.threads {
             if thread.join().is_err() {
                 tracing::error!("a serving thread panicked");
-            }
-        }
-        for log in [&self.config.access_log, &self.config.event_log] {
-            if !log.flush(LOG_FLUSH_TIMEOUT) {
-                tracing::warn!("a log could not be written to its end");
             }
         }
         report
