@@ -4,11 +4,14 @@
 
 mod balance;
 mod broken;
+mod drain;
 mod exchange;
 mod forwarding;
 mod harness;
 mod limits;
 mod malformed;
+mod records;
+mod reload;
 mod routes;
 mod streams;
 mod tls;

@@ -16,7 +16,7 @@ use tokio_rustls::client::TlsStream;
 use super::{Client, Client2, Response, soon, until};
 
 /// The binary under test.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_veloflux");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_veloflux");
 
 /// An edge that is set up, and then started. Dropping it kills it.
 pub(crate) struct Edge {

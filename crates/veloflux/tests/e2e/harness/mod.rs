@@ -27,7 +27,7 @@ pub(crate) use backend::{Backend, Socket};
 pub(crate) use backend2::Backend2;
 pub(crate) use client::Client;
 pub(crate) use client2::{Client2, Reply2, read_body, send_body};
-pub(crate) use edge::Edge;
+pub(crate) use edge::{Edge, PROGRAM};
 pub(crate) use message::{Request, Response};
 
 /// How long a test waits for anything that should happen at once.
