@@ -208,7 +208,7 @@ async fn a_pool_without_a_healthy_backend_says_so() {
     edge.metric_becomes(&line, 0.0).await;
     let response = edge.get("acme.test", "/").await;
     assert_eq!((response.status, response.header("retry-after")), (503, Some("5")));
-    let _back = Backend::named_on("back", address);
+    let _back = Backend::start_on(address, async |_, socket| socket.answer(200, "back").await);
     edge.metric_becomes(&line, 1.0).await;
     assert_eq!(edge.get("acme.test", "/").await.text(), "back");
 }
