@@ -53,12 +53,15 @@ struct Tally {
 }
 
 /// The state of the tenant that changes: its routes for requests and WebSockets stay, another comes and goes.
+///
+/// A death hits a third of a thousand requests at once, every second: far more than the default budget lets be
+/// retried.
 fn changing(slow: &[SocketAddr], echo: &Backend, n: usize) -> String {
     let slow: Vec<_> = slow.iter().map(|address| format!("{{address: '{address}'}}")).collect();
     format!(
         "domains: [{{host: acme.test}}]\n\
          pools:\n\
-         - {{name: web, backends: [{}]}}\n\
+         - {{name: web, ejection: {{base: 200ms}}, retry: {{budget_percent: 100}}, backends: [{}]}}\n\
          - {{name: ws, backends: {}}}\n\
          routes:\n\
          - {{name: n{n}, path: {{exact: /n}}, respond: {{body: '{n}'}}}}\n\
@@ -129,6 +132,8 @@ async fn nothing_fails_while_everything_changes() {
     assert!(failed.is_empty(), "{:?}", &failed[..failed.len().min(10)]);
     assert_eq!(tally.websockets_closed.get(), 0);
     assert_eq!(tally.most_in_flight.get(), IN_FLIGHT);
+    let retries = edge.metric("veloflux_retries_total").await;
+    assert!(retries > Some(IN_FLIGHT as f64 / 10.0), "the deaths were felt: {retries:?}");
 }
 
 /// Sends one idempotent request after the other on a kept connection.
