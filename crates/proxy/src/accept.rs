@@ -165,9 +165,9 @@ async fn connection(
     };
     let stream = Stream::Tls(Box::new(tls.into()));
     if info.alpn == Some("h2") {
-        h2::server::run(core, stream, info).await
+        h2::server::run(core, stream, info).await;
     } else {
-        h1::server::run(core, stream, info).await
+        h1::server::run(core, stream, info).await;
     }
 }
 

@@ -11,6 +11,7 @@ use veloflux_snapshot::{CachedReader, Snapshot};
 use crate::config::EdgeConfig;
 use crate::drain::Drain;
 use crate::metrics::ProcessCounters;
+use crate::record::Lines;
 use crate::scratch::Scratches;
 use crate::upstream::Connections;
 
@@ -35,6 +36,8 @@ pub(crate) struct Core {
     /// Connections open on this core.
     pub(crate) connections: Cell<usize>,
     pub(crate) rng: RefCell<fastrand::Rng>,
+    pub(crate) access_log: Lines,
+    pub(crate) event_log: Lines,
     pub(crate) scratches: Scratches,
     /// See [`Core::recent`].
     pub(crate) clock: Cell<Instant>,

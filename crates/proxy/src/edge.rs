@@ -25,9 +25,6 @@ use crate::scratch::Scratches;
 use crate::tls;
 use crate::upstream::Connections;
 
-/// How long the end waits for the logs to be written.
-const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Why an edge could not be started.
 #[derive(Debug)]
 pub enum StartError {
@@ -78,13 +75,13 @@ pub struct Edge {
     stage: watch::Sender<Stage>,
     threads: Vec<JoinHandle<()>>,
     shared: Arc<Shared>,
-    config: Arc<EdgeConfig>,
 }
 
 impl Edge {
     /// Binds every listener and starts serving what `snapshots` shows.
     ///
     /// `counters` are what `/metrics` shows of the process; whoever reloads counts there too.
+    #[expect(clippy::needless_pass_by_value, reason = "what serves from now on is handed over")]
     pub fn start(
         config: EdgeConfig,
         snapshots: Reader,
@@ -112,7 +109,7 @@ impl Edge {
             sockets.push(bound);
         }
 
-        let metrics = config.metrics.map(|address| bind_metrics(address)).transpose()?;
+        let metrics = config.metrics.map(bind_metrics).transpose()?;
         let metrics_address = metrics.as_ref().map(|(_, address)| *address);
 
         let mut threads = Vec::new();
@@ -133,6 +130,8 @@ impl Edge {
             let (snapshots, stage) = (snapshots.clone(), stage.subscribe());
             let thread = std::thread::Builder::new().name(format!("edge-{number}")).spawn(move || {
                 let core = Core {
+                    access_log: config.access_log.lines(),
+                    event_log: config.event_log.lines(),
                     config,
                     snapshots: std::cell::RefCell::new(snapshots.cached()),
                     tls,
@@ -151,7 +150,7 @@ impl Edge {
             threads.push(thread.map_err(StartError::Thread)?);
         }
         let addresses = listeners.iter().map(|l| l.address).collect();
-        Ok(Self { addresses, metrics: metrics_address, stage, threads, shared, config })
+        Ok(Self { addresses, metrics: metrics_address, stage, threads, shared })
     }
 
     /// The addresses listened on, in the order of the configuration.
@@ -162,12 +161,6 @@ impl Edge {
     /// The address of the metrics listener.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics
-    }
-
-    /// Opens the log files anew, after they were moved away. `false`: a log is too busy, try again.
-    pub fn reopen_logs(&self) -> bool {
-        // Both, whatever becomes of the first.
-        self.config.access_log.reopen() & self.config.event_log.reopen()
     }
 
     /// Stops accepting, lets requests in flight finish until `deadline` from now, then cuts what is left.
@@ -187,11 +180,6 @@ impl Edge {
         for thread in self.threads {
             if thread.join().is_err() {
                 tracing::error!("a serving thread panicked");
-            }
-        }
-        for log in [&self.config.access_log, &self.config.event_log] {
-            if !log.flush(LOG_FLUSH_TIMEOUT) {
-                tracing::warn!("a log could not be written to its end");
             }
         }
         report
@@ -280,7 +268,7 @@ fn serve(core: Core, bound: Vec<(Listener, std::net::TcpListener)>, mut stage: w
                     tokio::task::spawn_local(accept::run(core.clone(), listener, socket));
                 }
                 Err(error) => {
-                    tracing::error!(listener = %listener.address, %error, "cannot serve a listener")
+                    tracing::error!(listener = %listener.address, %error, "cannot serve a listener");
                 }
             }
         }

@@ -486,7 +486,7 @@ pub(crate) async fn end<C: Client>(client: &mut C, clock: &Clock) -> Result<(), 
     client.deadline().set(clock.due(clock.idle, None));
     poll_fn(|cx| match client.poll_end(cx, None) {
         Poll::Pending => client.deadline().poll_due(cx).map(|()| Err(ClientError::Timeout)),
-        done => done,
+        done @ Poll::Ready(_) => done,
     })
     .await
 }

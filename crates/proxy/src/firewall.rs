@@ -89,7 +89,11 @@ impl<'p> Inspection<'p> {
             State::RequestBody(transaction) => {
                 self.settle(begun, transaction.request_body(body, complete), State::ResponseHead)
             }
-            other => self.keep(other),
+            // The firewall is off here, or has said all it had to say.
+            other => {
+                self.state = other;
+                Ok(())
+            }
         }
     }
 
@@ -106,7 +110,11 @@ impl<'p> Inspection<'p> {
                 });
                 self.settle(begun, verdict, State::ResponseBody)
             }
-            other => self.keep(other),
+            // The firewall is off here, or has said all it had to say.
+            other => {
+                self.state = other;
+                Ok(())
+            }
         }
     }
 
@@ -128,7 +136,11 @@ impl<'p> Inspection<'p> {
             State::ResponseBody(transaction) => {
                 self.settle(begun, transaction.response_body(body, complete), State::Finished)
             }
-            other => self.keep(other),
+            // The firewall is off here, or has said all it had to say.
+            other => {
+                self.state = other;
+                Ok(())
+            }
         }
     }
 
@@ -167,12 +179,6 @@ impl<'p> Inspection<'p> {
                 Err(refusal)
             }
         }
-    }
-
-    /// A step that does not apply in this state: the firewall is off, or has said all it had to say.
-    fn keep(&mut self, state: State<'p>) -> Result<(), Refusal> {
-        self.state = state;
-        Ok(())
     }
 }
 

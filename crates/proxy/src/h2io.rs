@@ -41,17 +41,16 @@ impl Incoming {
             if self.ended {
                 return Poll::Ready(Ok(Body::End));
             }
-            match ready!(self.stream.poll_data(cx)) {
-                Some(chunk) => self.chunk = chunk?,
-                None => {
-                    if let Some(map) = ready!(self.stream.poll_trailers(cx))? {
-                        let mut trailers = Fields::default();
-                        push_map(&map, &mut trailers);
-                        self.trailers = Some(trailers);
-                    }
-                    self.ended = true;
-                }
+            if let Some(chunk) = ready!(self.stream.poll_data(cx)) {
+                self.chunk = chunk?;
+                continue;
             }
+            if let Some(map) = ready!(self.stream.poll_trailers(cx))? {
+                let mut trailers = Fields::default();
+                push_map(&map, &mut trailers);
+                self.trailers = Some(trailers);
+            }
+            self.ended = true;
         }
         Poll::Ready(Ok(Body::Data))
     }

@@ -4,13 +4,13 @@
 //! An [`Observation`] writes when it is dropped, so that no way out of the stages, not even a task that is cut,
 //! leaves a request unrecorded.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
+use veloflux_snapshot::compile::stable_hash;
 use veloflux_snapshot::runtime::TenantState;
 use veloflux_snapshot::{Backend, Route, Tenant};
 use veloflux_waf::{Levels, Match};
@@ -106,11 +106,12 @@ impl<'a> Observation<'a> {
         self.client
     }
 
-    /// The client's address as a number for consistent hashing; the same in every thread and process.
+    /// The client's address as a number for consistent hashing; the same on every node.
     pub(crate) fn client_hash(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.client.hash(&mut hasher);
-        hasher.finish()
+        match self.client {
+            IpAddr::V4(client) => stable_hash(&client.octets(), 0),
+            IpAddr::V6(client) => stable_hash(&client.octets(), 0),
+        }
     }
 
     pub(crate) fn tenant(&mut self, tenant: &Arc<Tenant>) {
@@ -204,7 +205,7 @@ impl<'a> Observation<'a> {
         let empty = RequestHead::default();
         let head = self.head.unwrap_or(&empty);
         let rules: Vec<u64> = self.matches().iter().map(|m| u64::from(m.rule_id)).take(MAX_RULES).collect();
-        self.core.config.access_log.write(&AccessEntry {
+        self.core.access_log.write(&AccessEntry {
             time: Timestamp::from_unix_us(self.unix_us),
             request_id: self.id,
             tenant: self.tenant_id(),
@@ -265,7 +266,7 @@ impl<'a> Observation<'a> {
                 value: masker.matched(&m.variable, &m.value),
             })
             .collect();
-        self.core.config.event_log.write(&FirewallEvent {
+        self.core.event_log.write(&FirewallEvent {
             time: Timestamp::from_unix_us(self.unix_us),
             request_id: self.id,
             tenant: self.tenant_id(),
@@ -296,11 +297,11 @@ impl Drop for Observation<'_> {
     fn drop(&mut self) {
         let duration_us = (self.core.now() - self.begun).as_micros() as u64;
         self.count(duration_us);
-        if self.core.config.access_log.is_on() {
+        if self.core.access_log.is_on() {
             self.log_access(duration_us);
         }
         if let Some(outcome) = &self.outcome
-            && self.core.config.event_log.is_on()
+            && self.core.event_log.is_on()
         {
             self.log_event(outcome);
         }

@@ -96,6 +96,19 @@ pub(crate) fn route<'s>(
     Err(if wrong_method { NoSite::MethodNotAllowed } else { NoSite::NoRoute })
 }
 
+/// What a 405 says in Allow (RFC 9110 section 15.5.6): the methods of the routes that match but for the method.
+pub(crate) fn allowed_methods(snapshot: &Snapshot, head: &RequestHead) -> String {
+    let Some(host) = host_name(head.authority()) else { return String::new() };
+    let Some(entry) = snapshot.hosts.get(&host) else { return String::new() };
+    let path = normal_path(head.path());
+    let routes = entry.tenant.routes.iter().filter(|route| {
+        matches_path(&route.path, &path) && matches_host(&route.hosts, &host) && matches_headers(route, head)
+    });
+    let methods: std::collections::BTreeSet<&str> =
+        routes.flat_map(|r| r.methods.iter().map(|m| &**m)).collect();
+    methods.into_iter().collect::<Vec<_>>().join(", ")
+}
+
 fn matches_path(wanted: &PathMatch, path: &[u8]) -> bool {
     match wanted {
         PathMatch::Exact(exact) => exact.as_bytes() == path,
@@ -129,9 +142,10 @@ fn matches_headers(route: &Route, head: &RequestHead) -> bool {
 
 /// A path in normal form (RFC 3986 section 6.2.2): unreserved characters decoded, hexadecimal digits in upper
 /// case, `.` and `..` segments resolved. Reserved characters stay encoded, so `%2F` is never a separator; empty
-/// segments stay, since backends differ on them. An empty path is `/`.
+/// segments stay, since backends differ on them. An empty path is `/`, and so is `*`.
 pub(crate) fn normal_path(path: &[u8]) -> Cow<'_, [u8]> {
-    if path.is_empty() {
+    // `*` asks about the server as a whole (RFC 9110 section 9.3.7): about what answers for the host's root.
+    if path.is_empty() || path == b"*" {
         return Cow::Borrowed(b"/");
     }
     if memchr::memchr(b'%', path).is_none() && memchr::memmem::find(path, b"/.").is_none() {
@@ -145,21 +159,18 @@ fn decode_unreserved(path: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(path.len());
     let mut at = 0;
     while let Some(&byte) = path.get(at) {
-        match (byte, hex(path.get(at + 1)), hex(path.get(at + 2))) {
-            (b'%', Some(high), Some(low)) => {
-                let decoded = high << 4 | low;
-                if decoded.is_ascii_alphanumeric() || matches!(decoded, b'-' | b'.' | b'_' | b'~') {
-                    out.push(decoded);
-                } else {
-                    out.push(b'%');
-                    out.extend(path[at + 1..at + 3].iter().map(u8::to_ascii_uppercase));
-                }
-                at += 3;
+        if let (b'%', Some(high), Some(low)) = (byte, hex(path.get(at + 1)), hex(path.get(at + 2))) {
+            let decoded = high << 4 | low;
+            if decoded.is_ascii_alphanumeric() || matches!(decoded, b'-' | b'.' | b'_' | b'~') {
+                out.push(decoded);
+            } else {
+                out.push(b'%');
+                out.extend(path[at + 1..at + 3].iter().map(u8::to_ascii_uppercase));
             }
-            _ => {
-                out.push(byte);
-                at += 1;
-            }
+            at += 3;
+        } else {
+            out.push(byte);
+            at += 1;
         }
     }
     out
@@ -205,6 +216,7 @@ mod tests {
     fn paths_have_one_spelling() {
         for (spelling, expected) in [
             ("", "/"),
+            ("*", "/"),
             ("/", "/"),
             ("/a/b", "/a/b"),
             ("/a/./b", "/a/b"),

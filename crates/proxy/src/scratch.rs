@@ -23,6 +23,10 @@ pub(crate) struct Scratch {
 
 /// One core's spare scratches.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::vec_box,
+    reason = "a scratch changes hands twice per request: as a box it moves as a pointer"
+)]
 pub(crate) struct Scratches(RefCell<Vec<Box<Scratch>>>);
 
 impl Scratches {

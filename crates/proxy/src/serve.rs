@@ -24,7 +24,9 @@ pub(crate) async fn serve<C: Client>(core: &Core, info: &ConnectionInfo, head: &
     let mut inspection = Inspection::off();
     if let Err(rejection) = stages(core, &snapshot, info, head, client, &mut inspection, &mut observed).await
     {
-        refuse(head, client, rejection, &mut observed).await;
+        let allow =
+            (rejection == Rejection::MethodNotAllowed).then(|| route::allowed_methods(&snapshot, head));
+        refuse(head, client, rejection, allow.as_deref(), &mut observed).await;
     }
     observed.finish(inspection.finish());
 }
@@ -155,9 +157,10 @@ pub(crate) async fn refuse_head<C: Client>(
         HeadError::TransferCoding => Rejection::UnsupportedTransferCoding,
         HeadError::TargetTooLong => Rejection::UriTooLong,
         HeadError::TooLarge => Rejection::HeaderTooLarge,
+        HeadError::Expectation => Rejection::ExpectationFailed,
         HeadError::Timeout => Rejection::RequestTimeout,
     };
-    refuse(&RequestHead::default(), client, rejection, &mut observed).await;
+    refuse(&RequestHead::default(), client, rejection, None, &mut observed).await;
     observed.finish(None);
 }
 
@@ -166,6 +169,7 @@ async fn refuse<C: Client>(
     head: &RequestHead,
     client: &mut C,
     rejection: Rejection,
+    allow: Option<&str>,
     observed: &mut Observation<'_>,
 ) {
     observed.rejected(&rejection, client.started());
@@ -180,6 +184,9 @@ async fn refuse<C: Client>(
     }
     for (name, value) in &answer.headers {
         fields.push(name.as_bytes(), value.as_bytes());
+    }
+    if let Some(allow) = allow {
+        fields.push(b"Allow", allow.as_bytes());
     }
     let clock = Clock { now: observed.begun, first_byte: ANSWER_TIMEOUT, idle: ANSWER_TIMEOUT, total: None };
     // A client that does not take its refusal is no further concern.

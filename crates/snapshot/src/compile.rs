@@ -14,7 +14,7 @@ mod ring;
 mod route;
 mod verify;
 
-pub use ring::MAX_RING_POINTS;
+pub use ring::{MAX_RING_POINTS, stable_hash};
 pub use verify::AcceptsAnyCertificateDangerously;
 
 use std::collections::{BTreeSet, HashMap};

@@ -33,6 +33,8 @@ pub(crate) enum HeadError {
     TargetTooLong,
     /// The head is longer than allowed, or has too many fields.
     TooLarge,
+    /// An expectation other than 100-continue (RFC 9110 section 10.1.1).
+    Expectation,
     /// It did not arrive whole in time.
     Timeout,
 }
@@ -178,9 +180,10 @@ pub(crate) fn request(raw: &[u8], limits: &HeadLimits, head: &mut RequestHead) -
             return Err(HeadError::Malformed("Host is not a host name"));
         }
         Some(host) if head.authority.is_empty() => head.authority = host,
-        Some(_) => {}
+        // HTTP/1.0 would allow it, but without a name there is no tenant.
+        None if head.authority.is_empty() => return Err(HeadError::Malformed("no Host field")),
         None if version == Version::Http11 => return Err(HeadError::Malformed("no Host field")),
-        None => {}
+        _ => {}
     }
 
     head.body = framing.request_body(version)?;
@@ -189,9 +192,13 @@ pub(crate) fn request(raw: &[u8], limits: &HeadLimits, head: &mut RequestHead) -
         Version::Http10 => framing.connection && fields.has_token(Known::Connection, b"keep-alive"),
         _ => !(framing.connection && fields.has_token(Known::Connection, b"close")),
     };
-    head.expect_continue = version == Version::Http11
-        && framing.expect
-        && fields.first(Known::Expect).is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"));
+    if framing.expect && version == Version::Http11 {
+        let mut expectations = fields.values(Known::Expect);
+        if !expectations.all(|value| value.eq_ignore_ascii_case(b"100-continue")) {
+            return Err(HeadError::Expectation);
+        }
+        head.expect_continue = true;
+    }
     Ok(())
 }
 
@@ -398,7 +405,7 @@ pub(crate) fn response(
     head.body = match (framing.chunked, framing.content_length) {
         (true, Some(_)) => return Err(HeadError::Malformed("both Content-Length and Transfer-Encoding")),
         _ if for_head || head.status < 200 || head.status == 204 || head.status == 304 => BodyLength::None,
-        (true, None) | (false, None) => BodyLength::Unknown,
+        (_, None) => BodyLength::Unknown,
         (false, Some(0)) => BodyLength::None,
         (false, Some(n)) => BodyLength::Known(n),
     };
@@ -457,6 +464,7 @@ mod tests {
             "GET / HTTP/1.1\r\nHost : x\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n",
             "GET / HTTP/1.1\r\nA: b\r\n\r\n",
+            "GET / HTTP/1.0\r\nA: b\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1, 1\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: +1\r\n\r\n",
@@ -483,6 +491,13 @@ mod tests {
         for raw in refused {
             assert!(parse(raw).is_err(), "accepted: {raw:?}");
         }
+    }
+
+    #[test]
+    fn only_one_expectation_is_known() {
+        assert!(parse("GET / HTTP/1.1\r\nHost: x\r\nExpect: 100-Continue\r\n\r\n").unwrap().expect_continue);
+        let unknown = parse("GET / HTTP/1.1\r\nHost: x\r\nExpect: 200-ok\r\n\r\n");
+        assert_eq!(unknown.unwrap_err(), HeadError::Expectation);
     }
 
     #[test]

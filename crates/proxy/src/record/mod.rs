@@ -2,9 +2,8 @@
 //!
 //! - Values from outside reach an entry only as [`Masked`], which only the [`Masker`] makes: no sink can see what
 //!   was not masked.
-//! - Writing never holds a request up. The request's core serialises the entry and puts it into a bounded queue;
-//!   a thread of its own writes many lines with one system call. When the queue is full the line is dropped and
-//!   counted.
+//! - Writing never holds a request up. The request's core serialises the entry into a bounded buffer of its own; one
+//!   thread writes what has gathered there. When the buffer is full the line is dropped and counted.
 
 mod access;
 mod event;
@@ -17,7 +16,7 @@ pub use access::{AccessEntry, Termination, TlsSession, WafSummary, WafVerdict};
 pub use event::{EventAction, FirewallEvent, RuleMatch};
 pub use mask::{MaskNameError, Masked, Masker};
 pub use request_id::RequestId;
-pub use sink::{Entry, Sink, Target};
+pub use sink::{Entry, Lines, Sink, Target};
 pub use timestamp::Timestamp;
 
 /// Text of a buffer that is filled with ASCII only.

@@ -1,34 +1,35 @@
-//! Where entries go: a queue, a thread, and standard output or a file.
+//! Where entries go: a buffer per core, one writing thread, and standard output or a file.
 //!
-//! [`Sink::write`] serialises on the caller's core and queues the line. The queue is bounded in lines
-//! ([`MAX_QUEUED_LINES`]) and bytes ([`MAX_QUEUED_BYTES`]); over either, the line is dropped and counted. The
-//! writing thread is not woken by each line, which would cost the request's core a system call: it looks every
-//! [`WRITE_INTERVAL`] and writes what has gathered at once.
+//! [`Lines::write`] serialises straight into its core's buffer: no allocation, no channel, no wake-up. Every
+//! [`WRITE_INTERVAL`] the writing thread takes each buffer's content away whole, leaving an empty one of the same
+//! size, and writes it with one system call. The two meet only for that exchange of pointers, so the lock between
+//! them is as good as always free. A buffer is bounded ([`MAX_BUFFERED_BYTES`]): over it, lines are dropped and
+//! counted.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::{AccessEntry, FirewallEvent};
 
-/// Lines that may wait to be written.
-const MAX_QUEUED_LINES: usize = 65_536;
+/// Bytes that may wait in one core's buffer.
+const MAX_BUFFERED_BYTES: usize = 8 * 1024 * 1024;
 
-/// Bytes that may wait to be written.
-const MAX_QUEUED_BYTES: usize = 32 * 1024 * 1024;
-
-/// Most bytes in one write.
-const MAX_BATCH_BYTES: usize = 256 * 1024;
+/// A buffer that has grown beyond this is not kept, in bytes.
+const MAX_KEPT_BYTES: usize = 1024 * 1024;
 
 /// How long a line may wait before it is written.
 const WRITE_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Orders that may wait for the writing thread.
+const MAX_ORDERS: usize = 16;
 
 /// Where lines are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,24 +54,38 @@ mod sealed {
     impl Sealed for super::FirewallEvent<'_> {}
 }
 
-/// A log that any thread may write to; off by default. Clones share one queue; the thread ends when the last is
+/// A log; off by default. Clones are the same log; its thread ends when the last of them and of their [`Lines`] is
 /// dropped.
 #[derive(Debug, Clone, Default)]
 pub struct Sink {
     /// `None`: off.
-    queue: Option<SyncSender<Message>>,
-    counters: Arc<Counters>,
+    open: Option<Open>,
 }
 
+#[derive(Debug, Clone)]
+struct Open {
+    orders: SyncSender<Order>,
+    shared: Arc<Shared>,
+}
+
+/// What the writing thread and all others share.
 #[derive(Debug, Default)]
-struct Counters {
-    queued_bytes: AtomicUsize,
+struct Shared {
+    buffers: Mutex<Vec<Arc<Buffer>>>,
     dropped: AtomicU64,
 }
 
+/// The lines of one core that wait to be written.
+type Buffer = Mutex<Waiting>;
+
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    lines: u64,
+}
+
 #[derive(Debug)]
-enum Message {
-    Line(Vec<u8>),
+enum Order {
     Reopen,
     /// Answered when all lines before it have been written.
     Flush(SyncSender<()>),
@@ -79,54 +94,73 @@ enum Message {
 impl Sink {
     /// Opens `target` and starts the writing thread. Fails if the file cannot be opened.
     pub fn start(target: Target) -> io::Result<Self> {
-        let counters = Arc::<Counters>::default();
-        let Some(output) = Output::open(target)? else { return Ok(Self { queue: None, counters }) };
-        let (queue, messages) = sync_channel(MAX_QUEUED_LINES);
-        let mut writer = Writer { messages, output, counters: counters.clone(), batch: Batch::default() };
+        let Some(output) = Output::open(target)? else { return Ok(Self::default()) };
+        let shared = Arc::<Shared>::default();
+        let (orders, taken) = sync_channel(MAX_ORDERS);
+        let mut writer = Writer { orders: taken, output, shared: shared.clone(), spare: Vec::new() };
         std::thread::Builder::new().name("log-writer".into()).spawn(move || writer.run())?;
-        Ok(Self { queue: Some(queue), counters })
+        Ok(Self { open: Some(Open { orders, shared }) })
     }
 
+    /// A way into the log for one thread.
+    pub fn lines(&self) -> Lines {
+        let open = self.open.clone().map(|open| {
+            let buffer = Arc::<Buffer>::default();
+            lock(&open.shared.buffers).push(buffer.clone());
+            (open, buffer)
+        });
+        Lines { open }
+    }
+
+    /// Lines dropped so far, because a buffer was full or the target could not be written.
+    pub fn dropped(&self) -> u64 {
+        self.open.as_ref().map_or(0, |open| open.shared.dropped.load(Relaxed))
+    }
+
+    /// Opens the file anew after rotation. `false`: too many such orders wait already, try again.
+    pub fn reopen(&self) -> bool {
+        self.open.as_ref().is_none_or(|open| open.orders.try_send(Order::Reopen).is_ok())
+    }
+
+    /// Waits until everything written so far is out, `timeout` at most; for the end of a drain. Blocks the thread.
+    /// `false`: not all was written in time.
+    pub fn flush(&self, timeout: Duration) -> bool {
+        let Some(open) = &self.open else { return true };
+        let (done, wait) = sync_channel(1);
+        open.orders.try_send(Order::Flush(done)).is_ok() && wait.recv_timeout(timeout).is_ok()
+    }
+}
+
+/// One thread's way into a log.
+#[derive(Debug)]
+pub struct Lines {
+    open: Option<(Open, Arc<Buffer>)>,
+}
+
+impl Lines {
     /// Whether entries go anywhere: if not, making them can be spared.
     pub fn is_on(&self) -> bool {
-        self.queue.is_some()
+        self.open.is_some()
     }
 
-    /// Queues an entry. Never blocks; what does not fit is counted in [`Sink::dropped`].
+    /// Queues an entry. What does not fit is counted in [`Sink::dropped`].
     pub fn write(&self, entry: &impl Entry) {
-        const USUAL_LINE_LEN: usize = 1024;
-        let Some(queue) = &self.queue else { return };
-        let mut line = Vec::with_capacity(USUAL_LINE_LEN);
-        if serde_json::to_writer(&mut line, entry).is_err() {
-            self.counters.dropped.fetch_add(1, Relaxed);
+        let Some((open, buffer)) = &self.open else { return };
+        let mut waiting = lock(buffer);
+        let before = waiting.bytes.len();
+        if before >= MAX_BUFFERED_BYTES || serde_json::to_writer(&mut waiting.bytes, entry).is_err() {
+            waiting.bytes.truncate(before);
+            open.shared.dropped.fetch_add(1, Relaxed);
             return;
         }
-        line.push(b'\n');
-        let len = line.len();
-        let queued = self.counters.queued_bytes.fetch_add(len, Relaxed);
-        if queued + len > MAX_QUEUED_BYTES || queue.try_send(Message::Line(line)).is_err() {
-            self.counters.queued_bytes.fetch_sub(len, Relaxed);
-            self.counters.dropped.fetch_add(1, Relaxed);
-        }
+        waiting.bytes.push(b'\n');
+        waiting.lines += 1;
     }
+}
 
-    /// Lines dropped so far, because the queue was full or the target could not be written.
-    pub fn dropped(&self) -> u64 {
-        self.counters.dropped.load(Relaxed)
-    }
-
-    /// Opens the file anew after rotation. `false`: the queue is full, try again.
-    pub fn reopen(&self) -> bool {
-        self.queue.as_ref().is_none_or(|queue| queue.try_send(Message::Reopen).is_ok())
-    }
-
-    /// Waits until everything queued so far is written, `timeout` at most; for the end of a drain. Blocks the
-    /// thread. `false`: not all was written in time.
-    pub fn flush(&self, timeout: Duration) -> bool {
-        let Some(queue) = &self.queue else { return true };
-        let (done, wait) = sync_channel(1);
-        queue.try_send(Message::Flush(done)).is_ok() && wait.recv_timeout(timeout).is_ok()
-    }
+/// A panic while a lock is held leaves whole lines or a cut one at worst; the log goes on.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 enum Output {
@@ -170,60 +204,56 @@ fn open_log(path: &std::path::Path) -> io::Result<File> {
 }
 
 struct Writer {
-    messages: Receiver<Message>,
+    orders: Receiver<Order>,
     output: Output,
-    counters: Arc<Counters>,
-    batch: Batch,
-}
-
-#[derive(Default)]
-struct Batch {
-    bytes: Vec<u8>,
-    lines: u64,
+    shared: Arc<Shared>,
+    /// Empty memory that is exchanged for a core's full one.
+    spare: Vec<u8>,
 }
 
 impl Writer {
     fn run(&mut self) {
         loop {
-            match self.messages.try_recv() {
-                Ok(Message::Line(line)) => {
-                    self.counters.queued_bytes.fetch_sub(line.len(), Relaxed);
-                    self.batch.bytes.extend_from_slice(&line);
-                    self.batch.lines += 1;
-                    if self.batch.bytes.len() >= MAX_BATCH_BYTES {
-                        self.write_batch();
-                    }
-                }
-                Ok(Message::Reopen) => {
-                    self.write_batch();
+            match self.orders.recv_timeout(WRITE_INTERVAL) {
+                Err(RecvTimeoutError::Timeout) => self.write_all(),
+                Ok(Order::Reopen) => {
+                    self.write_all();
                     if let Err(error) = self.output.reopen() {
                         tracing::error!(%error, "log file not opened anew: the old one stays in use");
                     }
                 }
-                Ok(Message::Flush(done)) => {
-                    self.write_batch();
+                Ok(Order::Flush(done)) => {
+                    self.write_all();
                     // Whoever asked may have stopped waiting.
                     let _ = done.try_send(());
                 }
-                Err(TryRecvError::Empty) => {
-                    self.write_batch();
-                    std::thread::sleep(WRITE_INTERVAL);
-                }
-                Err(TryRecvError::Disconnected) => return self.write_batch(),
+                Err(RecvTimeoutError::Disconnected) => return self.write_all(),
             }
         }
     }
 
-    fn write_batch(&mut self) {
-        if self.batch.bytes.is_empty() {
-            return;
+    fn write_all(&mut self) {
+        let buffers = {
+            let mut buffers = lock(&self.shared.buffers);
+            // One whose thread is gone, and which is empty, has nothing more to say.
+            buffers.retain(|buffer| Arc::strong_count(buffer) > 1 || lock(buffer).lines > 0);
+            buffers.clone()
+        };
+        for buffer in buffers {
+            let lines = {
+                let mut waiting = lock(&buffer);
+                std::mem::swap(&mut waiting.bytes, &mut self.spare);
+                std::mem::take(&mut waiting.lines)
+            };
+            if !self.spare.is_empty()
+                && let Err(error) = self.output.write(&self.spare)
+            {
+                tracing::error!(%error, lines, "log lines lost");
+                self.shared.dropped.fetch_add(lines, Relaxed);
+            }
+            self.spare.clear();
+            self.spare.shrink_to(MAX_KEPT_BYTES);
         }
-        if let Err(error) = self.output.write(&self.batch.bytes) {
-            tracing::error!(%error, lines = self.batch.lines, "log lines lost");
-            self.counters.dropped.fetch_add(self.batch.lines, Relaxed);
-        }
-        self.batch.bytes.clear();
-        self.batch.lines = 0;
     }
 }
 
@@ -280,7 +310,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("access.log");
         let log = Sink::start(Target::File(path.clone())).unwrap();
-        log.write(&entry(&masker(), "/a\nb/4111111111111111"));
+        log.lines().write(&entry(&masker(), "/a\nb/4111111111111111"));
         assert!(log.flush(WAIT));
         let lines = lines(&path);
         assert_eq!(lines.len(), 1);
@@ -311,7 +341,7 @@ mod tests {
             variable: masker.text("ARGS:id", 128),
             value: masker.matched("ARGS:id", b"1' OR '1'='1' --"),
         }];
-        log.write(&FirewallEvent {
+        log.lines().write(&FirewallEvent {
             time: Timestamp::now(),
             request_id: RequestId::new(),
             tenant: "acme",
@@ -340,12 +370,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (path, rotated) = (dir.path().join("access.log"), dir.path().join("access.log.1"));
         let log = Sink::start(Target::File(path.clone())).unwrap();
-        log.write(&entry(&masker(), "/before"));
+        log.lines().write(&entry(&masker(), "/before"));
         assert!(log.flush(WAIT));
         std::fs::rename(&path, &rotated).unwrap();
-        log.write(&entry(&masker(), "/between"));
+        log.lines().write(&entry(&masker(), "/between"));
         assert!(log.reopen());
-        log.write(&entry(&masker(), "/after"));
+        log.lines().write(&entry(&masker(), "/after"));
         assert!(log.flush(WAIT));
         let paths = |file| lines(file).iter().map(|line| line["path"].to_string()).collect::<Vec<_>>();
         assert_eq!(paths(&rotated), ["\"/before\"", "\"/between\""]);
@@ -362,7 +392,8 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     let masker = masker();
-                    (0..EACH).for_each(|_| log.write(&entry(&masker, "/x")));
+                    let lines = log.lines();
+                    (0..EACH).for_each(|_| lines.write(&entry(&masker, "/x")));
                 });
             }
         });
@@ -371,30 +402,23 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_drops_and_counts_without_waiting() {
-        let counters = Arc::new(Counters::default());
-        let (queue, _nobody_reads) = sync_channel(2);
-        let log = Sink { queue: Some(queue), counters };
-        (0..5).for_each(|_| log.write(&entry(&masker(), "/x")));
-        assert_eq!(log.dropped(), 3);
-        assert!(!log.reopen());
+    fn a_full_buffer_drops_and_counts_without_waiting() {
+        let (orders, _nobody_listens) = sync_channel(1);
+        let log = Sink { open: Some(Open { orders, shared: Arc::default() }) };
+        let lines = log.lines();
+        let (_, buffer) = lines.open.as_ref().unwrap();
+        lock(buffer).bytes.resize(MAX_BUFFERED_BYTES - 1, b' ');
+        (0..4).for_each(|_| lines.write(&entry(&masker(), "/x")));
+        assert_eq!((log.dropped(), lock(buffer).lines), (3, 1));
+        assert!(log.reopen());
+        assert!(!log.reopen(), "orders are bounded too");
         assert!(!log.flush(Duration::ZERO));
-    }
-
-    #[test]
-    fn too_many_bytes_in_the_queue_drop_too() {
-        let counters = Arc::new(Counters::default());
-        counters.queued_bytes.store(MAX_QUEUED_BYTES, Relaxed);
-        let (queue, _nobody_reads) = sync_channel(2);
-        let log = Sink { queue: Some(queue), counters };
-        log.write(&entry(&masker(), "/x"));
-        assert_eq!(log.dropped(), 1);
     }
 
     #[test]
     fn a_target_that_cannot_be_written_counts_as_dropped() {
         let log = Sink::start(Target::File("/dev/full".into())).unwrap();
-        log.write(&entry(&masker(), "/x"));
+        log.lines().write(&entry(&masker(), "/x"));
         assert!(log.flush(WAIT));
         assert_eq!(log.dropped(), 1);
     }
@@ -402,8 +426,8 @@ mod tests {
     #[test]
     fn off_takes_everything_and_a_bad_path_is_an_error() {
         let log = Sink::start(Target::Off).unwrap();
-        log.write(&entry(&masker(), "/x"));
-        assert!(!log.is_on() && log.reopen() && log.flush(WAIT));
+        log.lines().write(&entry(&masker(), "/x"));
+        assert!(!log.lines().is_on() && log.reopen() && log.flush(WAIT));
         assert!(Sink::start(Target::File("/nonexistent/dir/access.log".into())).is_err());
     }
 
@@ -425,9 +449,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let log = Sink::start(Target::File(dir.path().join("access.log"))).unwrap();
         let masker = masker();
+        let out = log.lines();
         let start = thread_cpu_ns();
         for _ in 0..ROUNDS {
-            (0..ENTRIES).for_each(|_| log.write(&entry(&masker, "/catalogue/shoes/42")));
+            (0..ENTRIES).for_each(|_| out.write(&entry(&masker, "/catalogue/shoes/42")));
             assert!(log.flush(WAIT));
         }
         // The kernel counts at its ticks only, so the waiting for the flush is measured with it; it costs little.

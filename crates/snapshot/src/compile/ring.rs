@@ -20,7 +20,7 @@ pub(super) fn ring(backends: &[Backend]) -> Vec<(u64, u16)> {
     for (index, backend) in backends.iter().enumerate() {
         let count =
             if total > MAX_RING_POINTS { share(backend) * MAX_RING_POINTS / total } else { share(backend) };
-        points.extend((0..count.max(1)).map(|number| (point(&backend.id, number), index as u16)));
+        points.extend((0..count.max(1)).map(|number| (stable_hash(backend.id.as_bytes(), number), index as u16)));
     }
     points.sort_unstable();
     points
@@ -30,10 +30,11 @@ fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// FNV-1a over the id, then the number through splitmix64's finaliser: both are stable for good, unlike the
-/// standard library's hashes, so that all nodes agree.
-fn point(id: &str, number: u64) -> u64 {
-    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+/// The hash behind rings and what is looked up in them: FNV-1a over the bytes, then the number through splitmix64's
+/// finaliser. Both are stable for good, unlike the standard library's hashes, so that all nodes agree and an upgrade
+/// moves nobody.
+pub fn stable_hash(bytes: &[u8], number: u64) -> u64 {
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
     let mut mixed = hash.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));

@@ -1,9 +1,8 @@
 //! `htmlEntityDecode`: the entities that stand for one byte.
 //!
 //! What libmodsecurity decodes: `&#x` and hexadecimal digits, `&#` and decimal digits, any number of them, of whose
-//! value the low byte counts; and the names `quot`, `amp`, `lt`, `gt` and `nbsp` (0xA0), whatever their case. The
-//! semicolon is optional. All else stays. (Some of its releases in 2024 read fewer digits, and names by how they begin.)
-//! Example: `&lt;a&#x3d;&quot` gives `<a="`.
+//! value the low byte counts; and names that *begin* with `quot`, `amp`, `lt`, `gt` or `nbsp` (0xA0), whatever their
+//! case, which are taken whole. The semicolon is optional. All else stays. Example: `&lt;a&#x3d;&quot` gives `<a="`.
 
 use super::bytes::hex_value;
 use super::output::Output;
@@ -40,7 +39,10 @@ fn decode(text: &[u8]) -> Option<(u8, usize)> {
         [b'#', digits @ ..] => number(digits, 10).map(|(byte, count)| (byte, 1 + count)),
         _ => {
             let length = text.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
-            let named = NAMED.iter().find(|(name, _)| name.eq_ignore_ascii_case(&text[..length]));
+            let begins = |name: &[u8]| {
+                text[..length].get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+            };
+            let named = NAMED.iter().find(|(name, _)| begins(name));
             named.map(|&(_, byte)| (byte, length))
         }
     }
@@ -68,8 +70,9 @@ mod tests {
     }
 
     #[test]
-    fn names_count_only_whole() {
-        assert!(matches!(apply(b"&ltfoo;&l;&copy;&;&#;&#x;&#xg;& &"), Cow::Borrowed(_)));
+    fn names_count_by_how_they_begin() {
+        assert_eq!(&*apply(b"&ltfoo;x&quotrl(&ampx;"), b"<x\"(&");
+        assert!(matches!(apply(b"&l;&copy;&;&#;&#x;&#xg;& &"), Cow::Borrowed(_)));
         assert_eq!(&*apply(b"&lt-&gt"), b"<->");
     }
 
