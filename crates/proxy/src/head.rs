@@ -257,11 +257,13 @@ impl RequestHead {
         self.fields.get(self.authority)
     }
 
-    /// Whether the client asks for a protocol switch that HTTP/1.1 can carry out.
+    /// Whether the client asks for a protocol switch that HTTP/1.1 can carry out. One to `h2c` is not passed on: the
+    /// requests inside the tunnel would pass by routes and firewall (RFC 9113 section 3.1 has it removed anyway).
     pub(crate) fn wants_upgrade(&self) -> bool {
         self.version == Version::Http11
             && self.fields.first(Known::Upgrade).is_some()
             && self.fields.has_token(Known::Connection, b"upgrade")
+            && !self.fields.has_token(Known::Upgrade, b"h2c")
     }
 }
 

@@ -6,7 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use crate::harness::{Backend, Client, Edge, list, soon, until};
+use bytes::Bytes;
+use h2::server::SendResponse;
+use http::Response;
+
+use crate::harness::{Backend, Backend2, Client, Edge, list, read_body, soon, until};
 
 /// A tenant whose one pool is described by `pool`. One serving thread, so that turns are exact.
 async fn balanced(pool: &str) -> Edge {
@@ -208,7 +212,7 @@ async fn a_pool_without_a_healthy_backend_says_so() {
     edge.metric_becomes(&line, 0.0).await;
     let response = edge.get("acme.test", "/").await;
     assert_eq!((response.status, response.header("retry-after")), (503, Some("5")));
-    let _back = Backend::named_on("back", address);
+    let _back = Backend::start_on(address, async |_, socket| socket.answer(200, "back").await);
     edge.metric_becomes(&line, 1.0).await;
     assert_eq!(edge.get("acme.test", "/").await.text(), "back");
 }
@@ -347,6 +351,46 @@ async fn retries_stay_within_their_budget() {
     let attempts = broken.load(SeqCst);
     assert!((100..=115).contains(&attempts), "10 % of 100, and a floor of 10: {attempts}");
     assert_eq!(edge.metric("veloflux_retries_total").await, Some((attempts - 100) as f64));
+}
+
+#[tokio::test]
+async fn an_http2_backend_with_few_streams_serves_many_requests() {
+    let backend = Backend2::limited(10, usize::MAX, |_, mut respond: SendResponse<Bytes>| async move {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        respond.send_response(Response::new(()), false)?.send_data("ok".into(), true)
+    })
+    .await;
+    let edge = balanced(&format!("protocol: http2, backends: [{{address: '{}'}}]", backend.address())).await;
+    let mut clients = Vec::new();
+    for _ in 0..200 {
+        let mut client = Client::plain(edge.http()).await;
+        client.send("GET / HTTP/1.1\r\nHost: acme.test\r\n\r\n").await;
+        clients.push(client);
+    }
+    for mut client in clients {
+        let response = client.response().await;
+        assert_eq!((response.status, response.text()), (200, "ok"));
+    }
+}
+
+#[tokio::test]
+async fn an_http2_backend_that_says_goodbye_loses_nothing() {
+    // Each connection takes five requests, as servers do that renew connections now and then.
+    let backend =
+        Backend2::limited(100, 5, |body: h2::RecvStream, mut respond: SendResponse<Bytes>| async move {
+            let (body, _) = read_body(body).await?;
+            respond.send_response(Response::new(()), false)?.send_data(body.into(), true)
+        })
+        .await;
+    let edge = balanced(&format!("protocol: http2, backends: [{{address: '{}'}}]", backend.address())).await;
+    let mut client = Client::plain(edge.http()).await;
+    for n in 0..60 {
+        let body = format!("{n:02}");
+        client.send(format!("POST / HTTP/1.1\r\nHost: acme.test\r\nContent-Length: 2\r\n\r\n{body}")).await;
+        let response = client.response().await;
+        assert_eq!((response.status, response.text()), (200, body.as_str()), "{n}");
+    }
+    assert_eq!(backend.requests().len(), 60);
 }
 
 #[tokio::test]

@@ -130,6 +130,59 @@ async fn heads_beyond_their_limits_are_refused() {
 }
 
 #[tokio::test]
+async fn what_nobody_reads_is_not_gathered() {
+    let backend = Backend::start(async |request, socket| {
+        if request.method == "POST" {
+            return std::future::pending().await;
+        }
+        socket.answer(200, vec![b'x'; 64 << 20]).await
+    });
+    let mut edge = Edge::new().certificates(&["acme.test"]);
+    edge.set_tenant(
+        "acme",
+        &format!(
+            "domains: [{{host: acme.test}}]\n\
+             certificates: [{{name: one, cert_file: certs/acme.test.pem, key_file: certs/acme.test.key}}]\n\
+             max_body: 1GiB\n{}",
+            forward_to(&[&backend])
+        ),
+    );
+    let edge = edge.start().await;
+    let before = edge.memory_kib();
+    // Downloads that are not read, over both protocols.
+    let mut held = Vec::new();
+    for _ in 0..10 {
+        let mut client = Client::plain(edge.http()).await;
+        client.send("GET / HTTP/1.1\r\nHost: acme.test\r\n\r\n").await;
+        held.push(client);
+    }
+    let mut client = edge.h2("acme.test").await;
+    let mut responses = Vec::new();
+    for _ in 0..10 {
+        let request = http::Request::get("https://acme.test/").body(()).unwrap();
+        responses.push(client.begin(request, false).await.0.await.unwrap());
+    }
+    // Uploads that the backend does not read.
+    let mut uploads = Vec::new();
+    for _ in 0..10 {
+        let mut upload = Client::plain(edge.http()).await;
+        upload.send("POST / HTTP/1.1\r\nHost: acme.test\r\nContent-Length: 100000000\r\n\r\n").await;
+        let piece = vec![b'y'; 1 << 20];
+        while tokio::time::timeout(Duration::from_millis(50), upload.try_send(&piece)).await.is_ok() {}
+        uploads.push(upload);
+    }
+    let request = http::Request::post("https://acme.test/").body(()).unwrap();
+    let (_response, mut stream) = client.begin(request, true).await;
+    let flood = crate::harness::send_body(&mut stream, &[b'z'; 8 << 20], true);
+    assert!(
+        tokio::time::timeout(Duration::from_millis(300), flood).await.is_err(),
+        "the window is not opened"
+    );
+    let grown = edge.memory_kib() - before;
+    assert!(grown < 24 << 10, "{grown} KiB for 31 exchanges of 64 MiB and more");
+}
+
+#[tokio::test]
 async fn http2_keeps_the_same_limits() {
     let mut edge = Edge::new()
         .process("limits: {max_header_bytes: 4KiB, max_headers: 20, http2: {max_concurrent_streams: 2, max_reset_streams: 5}}")

@@ -114,6 +114,24 @@ async fn an_upgrade_that_was_not_asked_for_or_not_granted_is_none() {
 }
 
 #[tokio::test]
+async fn an_upgrade_to_http2_is_not_passed_on() {
+    // Requests of the tunnelled connection would pass by routes and firewall.
+    let backend = websocket();
+    let edge = Edge::new().tenant("acme", "acme.test", &forward_to(&[&backend])).start().await;
+    for upgrade in ["h2c", "H2C", "websocket, h2c", "websocket\r\nUpgrade: h2c"] {
+        let mut client = Client::plain(edge.http()).await;
+        client
+            .send(format!(
+                "GET / HTTP/1.1\r\nHost: acme.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: {upgrade}\r\n\
+                 HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n"
+            ))
+            .await;
+        let response = client.response().await;
+        assert_eq!((response.status, response.text()), (200, "no upgrade"), "{upgrade}");
+    }
+}
+
+#[tokio::test]
 async fn events_arrive_when_they_are_sent() {
     let backend = Backend::start(async |request, socket| {
         socket

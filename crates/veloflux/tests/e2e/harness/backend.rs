@@ -51,7 +51,15 @@ impl Backend {
     pub(crate) fn start(
         handler: impl AsyncFn(Request, &mut Socket) -> io::Result<()> + Send + 'static,
     ) -> Self {
-        Self::start_on(([127, 0, 0, 1], 0).into(), None, handler)
+        Self::start_on(([127, 0, 0, 1], 0).into(), handler)
+    }
+
+    /// The same on a given address: one that was killed comes back.
+    pub(crate) fn start_on(
+        address: SocketAddr,
+        handler: impl AsyncFn(Request, &mut Socket) -> io::Result<()> + Send + 'static,
+    ) -> Self {
+        Self::listen(address, None, handler)
     }
 
     /// The same over TLS.
@@ -59,17 +67,12 @@ impl Backend {
         tls: Arc<rustls::ServerConfig>,
         handler: impl AsyncFn(Request, &mut Socket) -> io::Result<()> + Send + 'static,
     ) -> Self {
-        Self::start_on(([127, 0, 0, 1], 0).into(), Some(tls), handler)
+        Self::listen(([127, 0, 0, 1], 0).into(), Some(tls), handler)
     }
 
     /// Answers every request with its own name.
     pub(crate) fn named(name: &'static str) -> Self {
-        Self::named_on(name, ([127, 0, 0, 1], 0).into())
-    }
-
-    /// The same on a given address: one that was killed comes back.
-    pub(crate) fn named_on(name: &'static str, address: SocketAddr) -> Self {
-        Self::start_on(address, None, async move |_, socket| socket.answer(200, name).await)
+        Self::start(async move |_, socket| socket.answer(200, name).await)
     }
 
     /// Answers with the body that it received.
@@ -80,7 +83,7 @@ impl Backend {
         })
     }
 
-    fn start_on(
+    fn listen(
         address: SocketAddr,
         tls: Option<Arc<rustls::ServerConfig>>,
         handler: impl AsyncFn(Request, &mut Socket) -> io::Result<()> + Send + 'static,

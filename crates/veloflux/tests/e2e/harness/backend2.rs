@@ -23,6 +23,18 @@ impl Backend2 {
     where
         F: Future<Output = Result<(), h2::Error>> + Send + 'static,
     {
+        Self::limited(1000, usize::MAX, handler).await
+    }
+
+    /// The same with so many streams at once, and so many altogether, on one connection.
+    pub(crate) async fn limited<F>(
+        streams: u32,
+        requests_per_connection: usize,
+        handler: impl Fn(RecvStream, SendResponse<Bytes>) -> F + Send + Clone + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<(), h2::Error>> + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -32,13 +44,19 @@ impl Backend2 {
                 let (stream, _) = listener.accept().await.unwrap();
                 let (handler, seen) = (handler.clone(), seen.clone());
                 tokio::spawn(async move {
-                    let mut connection = h2::server::handshake(stream).await?;
+                    let mut builder = h2::server::Builder::new();
+                    let mut connection = builder.max_concurrent_streams(streams).handshake(stream).await?;
+                    let mut served = 0;
                     while let Some(accepted) = connection.accept().await {
                         let (request, respond) = accepted?;
                         let (parts, body) = request.into_parts();
                         seen.lock().unwrap().push(Request::from_parts(parts, ()));
                         // A stream that breaks is what some tests want.
                         tokio::spawn(handler(body, respond));
+                        served += 1;
+                        if served == requests_per_connection {
+                            connection.graceful_shutdown();
+                        }
                     }
                     Ok::<(), h2::Error>(())
                 });

@@ -90,7 +90,12 @@ impl Client {
 
     /// Takes exactly `n` bytes.
     pub(crate) async fn exactly(&mut self, n: usize) -> Vec<u8> {
-        soon("bytes", self.0.exactly(n)).await.unwrap()
+        self.try_exactly(n).await.unwrap()
+    }
+
+    /// Takes exactly `n` bytes, or says how the connection broke.
+    pub(crate) async fn try_exactly(&mut self, n: usize) -> io::Result<Vec<u8>> {
+        soon("bytes", self.0.exactly(n)).await
     }
 
     /// Takes some bytes; an error or none: the end.

@@ -288,6 +288,13 @@ impl Edge {
         until("the reload", || (self.count_said("reloaded") > before).then_some(())).await;
     }
 
+    /// The process's memory that is in use, in KiB.
+    pub(crate) fn memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.running().child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Sends the process a signal.
     pub(crate) fn signal(&self, signal: i32) {
         let status = Command::new("kill")
