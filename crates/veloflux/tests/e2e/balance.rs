@@ -181,8 +181,8 @@ async fn a_health_check_takes_a_backend_out_and_back() {
         socket.answer(200, if request.target == "/health?deep" { "well" } else { "b" }).await
     });
     let edge = balanced(&format!(
-        "health_check: {{path: '/health?deep', host: health.test, expected_status: [200], expected_body: well, \
-         interval: 100ms, timeout: 90ms, rise: 2, fall: 2}}, backends: {}",
+        "health_check: {{path: '/health?deep', host: health.test, expected_status: [200], \
+         expected_body: well, interval: 100ms, timeout: 90ms, rise: 2, fall: 2}}, backends: {}",
         list(&[&a, &b])
     ))
     .await;
@@ -240,7 +240,7 @@ async fn a_backend_that_fails_requests_is_ejected_for_a_while() {
     assert!(tally["bad"] >= 4, "{tally:?}");
 }
 
-/// A backend that takes a request and breaks the connection before it answers, but answers checks of its mood.
+/// A backend that takes a request and breaks the connection before it answers.
 fn breaking(seen: &Arc<AtomicUsize>) -> Backend {
     let seen = seen.clone();
     Backend::start(async move |_, socket| {
@@ -257,9 +257,10 @@ async fn only_what_may_be_repeated_is_repeated() {
     let bad = breaking(&broken);
     let good = Backend::echo();
     let edge = balanced(&format!(
-            "algorithm: round_robin, retry: {{budget_percent: 100}}, ejection: {{consecutive_failures: 1000}}, backends: {}",
-            list(&[&bad, &good])
-    )).await;
+        "retry: {{budget_percent: 100}}, ejection: {{consecutive_failures: 1000}}, backends: {}",
+        list(&[&bad, &good])
+    ))
+    .await;
     let mut client = Client::plain(edge.http()).await;
     for method in ["GET", "HEAD", "OPTIONS", "DELETE"] {
         for _ in 0..4 {

@@ -9,16 +9,7 @@ use http::{Request, Response};
 use crate::harness::{Backend, Backend2, Client, Edge, forward_to, list, pattern, send_body, until};
 
 async fn edge_for(backend: &Backend, rest: &str) -> Edge {
-    let mut edge = Edge::new().certificates(&["acme.test"]);
-    edge.set_tenant(
-        "acme",
-        &format!(
-            "domains: [{{host: acme.test}}]\n\
-             certificates: [{{name: one, cert_file: certs/acme.test.pem, key_file: certs/acme.test.key}}]\n{}\n{rest}",
-            forward_to(&[backend])
-        ),
-    );
-    edge.start().await
+    Edge::new().tls_tenant(&format!("{}\n{rest}", forward_to(&[backend]))).start().await
 }
 
 #[tokio::test]
@@ -187,7 +178,11 @@ async fn silence_ends_after_its_limit() {
         std::future::pending().await
     });
     let pools = format!("pools: [{{name: web, retry: {{attempts: 0}}, backends: {}}}]", list(&[&backend]));
-    let edge = Edge::new().tenant("acme", "acme.test", &format!("{pools}\nroutes: [{{name: all, forward: {{pool: web}}}}]\ntimeouts: {{first_byte: 300ms, idle: 400ms, total: 1s}}")).start().await;
+    let rest = format!(
+        "{pools}\nroutes: [{{name: all, forward: {{pool: web}}}}]\n\
+         timeouts: {{first_byte: 300ms, idle: 400ms, total: 1s}}"
+    );
+    let edge = Edge::new().tenant("acme", "acme.test", &rest).start().await;
     let begun = Instant::now();
     let response = edge.get("acme.test", "/silent").await;
     assert_eq!(response.status, 504);
@@ -227,7 +222,8 @@ async fn a_backend_that_cannot_be_reached_is_a_504_or_502_in_time() {
     let closed = Backend::named("x").address();
     let pool = |address| {
         format!(
-            "pools: [{{name: web, backends: [{{address: '{address}'}}]}}]\nroutes: [{{name: all, forward: {{pool: web}}}}]\ntimeouts: {{connect: 200ms}}"
+            "pools: [{{name: web, backends: [{{address: '{address}'}}]}}]\n\
+             routes: [{{name: all, forward: {{pool: web}}}}]\ntimeouts: {{connect: 200ms}}"
         )
     };
     let edge = Edge::new()
