@@ -8,6 +8,7 @@ use regex::bytes::Regex;
 use crate::bits::RuleBits;
 use crate::check::Check;
 use crate::ruleset::{RuleInfo, Severity};
+use crate::seclang::OperatorText;
 use crate::template::Template;
 use crate::transform::Transformation;
 use crate::variable::{Variable, Variables};
@@ -64,6 +65,7 @@ pub(crate) struct Link {
     /// A `SecAction`: matches once, looking at nothing.
     pub(crate) action: bool,
     pub(crate) targets: Box<[Target]>,
+    pub(crate) gate: Option<Gate>,
     pub(crate) check: Check,
     /// Matches where the check does not.
     pub(crate) negated: bool,
@@ -76,6 +78,52 @@ pub(crate) struct Link {
     pub(crate) controls: Box<[Control]>,
     pub(crate) message: Option<Template>,
     pub(crate) log_data: Option<Template>,
+}
+
+/// A comparison of one TX variable with a number, which most links of a rule set are: whether it holds is known from
+/// the variable's slot, without collecting values.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gate {
+    pub(crate) slot: u32,
+    comparison: Comparison,
+    operand: i64,
+    negated: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Comparison {
+    Eq,
+    Ge,
+    Gt,
+    Le,
+    Lt,
+}
+
+impl Gate {
+    /// The gate of `operator` over the variable in `slot`, if the operator is a comparison with a number.
+    pub(crate) fn new(slot: u32, operator: &OperatorText) -> Option<Self> {
+        let comparison = match operator.name.to_ascii_lowercase().as_str() {
+            "eq" => Comparison::Eq,
+            "ge" => Comparison::Ge,
+            "gt" => Comparison::Gt,
+            "le" => Comparison::Le,
+            "lt" => Comparison::Lt,
+            _ => return None,
+        };
+        Some(Self { slot, comparison, operand: operator.argument.parse().ok()?, negated: operator.negated })
+    }
+
+    /// Whether the link matches when the variable is `number`.
+    pub(crate) fn opens(&self, number: i64) -> bool {
+        let holds = match self.comparison {
+            Comparison::Eq => number == self.operand,
+            Comparison::Ge => number >= self.operand,
+            Comparison::Gt => number > self.operand,
+            Comparison::Le => number <= self.operand,
+            Comparison::Lt => number < self.operand,
+        };
+        holds != self.negated
+    }
 }
 
 /// A variable, or members of one, or their number.

@@ -13,11 +13,13 @@ use crate::check::Check;
 use crate::files::Files;
 use crate::limits;
 use crate::program::{
-    Chains, Change, ChangeKind, Control, Exception, Link, MemberName, Names, Outcome, Program, Rule,
+    Chains, Change, ChangeKind, Control, Exception, Gate, Link, MemberName, Names, Outcome, Program, Rule,
+    Select, Target,
 };
 use crate::ruleset::{RuleInfo, Ruleset};
 use crate::seclang::{Mistake, Place};
 use crate::template::{self, Template};
+use crate::transform::Transformation;
 use crate::variable::{Variable, Variables};
 
 /// Status of `deny` and `drop` that say nothing else.
@@ -160,6 +162,7 @@ impl Builder<'_> {
         let controls = controls.collect::<Result<_, _>>()?;
         Ok(Link {
             action,
+            gate: gate(link, &targets, &transformations),
             targets: targets.into(),
             check,
             negated,
@@ -291,6 +294,18 @@ impl Builder<'_> {
             .filter(|(_, rule)| filter.covers(rule))
             .for_each(|(index, _)| bits.insert(index));
         bits
+    }
+}
+
+/// The link's gate: it has one if it compares one TX variable, untransformed.
+fn gate(link: &LinkDraft, targets: &[Target], transformations: &[Transformation]) -> Option<Gate> {
+    match (&link.looks, targets) {
+        (Some((_, operator)), [Target { select: Select::Slot(slot), count: false, .. }])
+            if transformations.is_empty() =>
+        {
+            Gate::new(*slot, operator)
+        }
+        _ => None,
     }
 }
 

@@ -14,6 +14,15 @@ pub(super) enum Value {
 }
 
 impl Value {
+    /// The value that `text` stands for: a number where it reads back as the same text.
+    pub(super) fn new(text: Vec<u8>) -> Self {
+        let number = std::str::from_utf8(&text).ok().and_then(|text| text.parse::<i64>().ok());
+        match number.filter(|number| number.to_string().as_bytes() == text) {
+            Some(number) => Self::Number(number),
+            None => Self::Text(text),
+        }
+    }
+
     pub(super) fn bytes(&self) -> Cow<'_, [u8]> {
         match self {
             Self::Number(number) => Cow::Owned(number.to_string().into_bytes()),
@@ -87,6 +96,14 @@ mod tests {
             [("12abc", 12), (" -5", -5), ("+3", 3), ("", 0), ("x", 0), ("99999999999999999999", i64::MAX)]
         {
             assert_eq!(number(text.as_bytes()), value, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_number_that_reads_back_is_one() {
+        assert_eq!(Value::new(b"-12".to_vec()), Value::Number(-12));
+        for text in ["012", "+1", "-0", "", "1 ", "99999999999999999999"] {
+            assert_eq!(Value::new(text.into()), Value::Text(text.into()), "{text}");
         }
     }
 

@@ -11,7 +11,7 @@ use super::state::{LOGGING, MatchedVariable, Place, State};
 use crate::check::Check;
 use crate::limits;
 use crate::operator::{Captures, Operator, OperatorFailure, RuntimeOperator};
-use crate::program::{Allow, Change, ChangeKind, Control, EngineMode, Link, MemberName, Outcome, Rule};
+use crate::program::{Allow, Change, ChangeKind, Control, EngineMode, Gate, Link, MemberName, Outcome, Rule};
 use crate::record::{Cause, Match, Refusal};
 use crate::template::{Part, Template};
 
@@ -90,6 +90,9 @@ impl<'p> State<'p> {
             self.act(data, link)?;
             return Ok(true);
         }
+        if link.gate.as_ref().is_some_and(|gate| self.is_shut(gate)) {
+            return Ok(false);
+        }
         let mut candidates = Vec::new();
         for target in &link.targets {
             self.collect(data, target, &mut candidates);
@@ -131,6 +134,15 @@ impl<'p> State<'p> {
         Ok(any)
     }
 
+    /// Whether a link with this gate cannot match. A variable that holds text is left to the operator.
+    fn is_shut(&self, gate: &Gate) -> bool {
+        match self.slot(gate.slot) {
+            None => true,
+            Some(Value::Number(number)) => !gate.opens(*number),
+            Some(Value::Text(_)) => false,
+        }
+    }
+
     /// Makes a link's check ready for the values of this evaluation.
     fn ask(&self, data: &Data, check: &'p Check) -> Asked<'p> {
         match check {
@@ -170,7 +182,7 @@ impl<'p> State<'p> {
             Some(Value::Number(present.saturating_add(amount)))
         };
         let value = match &change.kind {
-            ChangeKind::Set(value) => Some(Value::Text(self.expand(data, value))),
+            ChangeKind::Set(value) => Some(Value::new(self.expand(data, value))),
             ChangeKind::Add(amount) => sum(amount, 1),
             ChangeKind::Subtract(amount) => sum(amount, -1),
             ChangeKind::Delete => None,

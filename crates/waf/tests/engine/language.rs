@@ -325,3 +325,24 @@ fn a_transaction_may_end_at_any_step_and_still_logs() {
     let record = Transaction::begin(&ruleset, &overlay, &connection).finish();
     assert_eq!(record.matches.len(), 1);
 }
+
+proptest::proptest! {
+    #[test]
+    fn a_comparison_is_the_same_alone_and_beside_other_targets(
+        number in -3_i64..4,
+        operand in -3_i64..4,
+        operator in proptest::sample::select(vec!["@eq", "!@eq", "@ge", "!@gt", "@le", "@lt", "!@lt"]),
+    ) {
+        let text = format!(
+            r#"
+            SecAction "id:1,phase:1,pass,nolog,setvar:tx.n=0,setvar:tx.n=+{number},setvar:'tx.text={number}'"
+            SecRule TX:n "{operator} {operand}" "id:2,phase:1,pass"
+            SecRule TX:n|TX:unset "{operator} {operand}" "id:3,phase:1,pass"
+            SecRule TX:text "{operator} {operand}" "id:4,phase:1,pass"
+            SecRule TX:unset "{operator} {operand}" "id:5,phase:1,pass"
+        "#
+        );
+        let ids = Request::get("/").against(&text).ids();
+        proptest::prop_assert!(ids.is_empty() || ids == [2, 3, 4], "{ids:?}");
+    }
+}
