@@ -199,6 +199,29 @@ async fn a_health_check_takes_a_backend_out_and_back() {
 }
 
 #[tokio::test]
+async fn a_health_check_speaks_the_pools_protocol() {
+    let backend = Backend2::start(|_, mut respond: SendResponse<Bytes>| async move {
+        respond.send_response(Response::builder().status(204).body(()).unwrap(), true).map(drop)
+    })
+    .await;
+    let edge = balanced(&format!(
+        "protocol: http2, health_check: {{path: /health, interval: 100ms, timeout: 90ms}}, backends: [{{address: '{}'}}]",
+        backend.address()
+    ))
+    .await;
+    until("it is checked", || (backend.requests().len() >= 3).then_some(())).await;
+    assert_eq!(backend.requests()[0].uri().path(), "/health");
+    assert_eq!(edge.get("acme.test", "/").await.status, 204);
+}
+
+#[tokio::test]
+async fn a_backend_may_have_a_name() {
+    let backend = Backend::named("named");
+    let edge = balanced(&format!("backends: [{{address: 'localhost:{}'}}]", backend.address().port())).await;
+    assert_eq!(edge.get("acme.test", "/").await.text(), "named");
+}
+
+#[tokio::test]
 async fn a_pool_without_a_healthy_backend_says_so() {
     let a = Backend::named("a");
     let address = a.address();
@@ -372,6 +395,8 @@ async fn an_http2_backend_with_few_streams_serves_many_requests() {
         let response = client.response().await;
         assert_eq!((response.status, response.text()), (200, "ok"));
     }
+    assert!(backend.connections() <= 4, "{} connections", backend.connections());
+    assert_eq!(backend.requests().len(), 200, "none was refused and sent again");
 }
 
 #[tokio::test]
