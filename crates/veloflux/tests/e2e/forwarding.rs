@@ -46,6 +46,22 @@ async fn strangers_are_not_believed() {
 }
 
 #[tokio::test]
+async fn a_backend_that_repeats_the_request_id_does_not_double_it() {
+    let backend = Backend::start(async |request, socket| {
+        let id = if request.target == "/own" { "its-own" } else { request.header("x-request-id").unwrap() };
+        socket.send(format!("HTTP/1.1 200 OK\r\nX-Request-Id: {id}\r\nContent-Length: 0\r\n\r\n")).await
+    });
+    let edge = Edge::new().tls_tenant(&forward_to(&[&backend])).start().await;
+    for path in ["/", "/own"] {
+        let response = edge.get("acme.test", path).await;
+        edge.access(response.header("x-request-id").unwrap()).await;
+        let reply = edge.h2("acme.test").await.get(&format!("https://acme.test{path}")).await;
+        assert_eq!(reply.head.headers().get_all("x-request-id").iter().count(), 1);
+        edge.access(reply.header("x-request-id").unwrap()).await;
+    }
+}
+
+#[tokio::test]
 async fn trusted_proxies_are_believed_from_the_right() {
     let backend = Backend::named("b");
     let edge = Edge::new()
