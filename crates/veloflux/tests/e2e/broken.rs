@@ -1,12 +1,15 @@
 //! Backends that break off, fall silent or talk nonsense: the client never takes a broken answer for a whole one.
 
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::server::SendResponse;
 use http::{Request, Response};
 
-use crate::harness::{Backend, Backend2, Client, Edge, forward_to, list, pattern, send_body, until};
+use crate::harness::{
+    Backend, Backend2, Client, Edge, forward_to, list, pattern, read_body, send_body, until,
+};
 
 async fn edge_for(backend: &Backend, rest: &str) -> Edge {
     Edge::new().tls_tenant(&format!("{}\n{rest}", forward_to(&[backend]))).start().await
@@ -291,4 +294,54 @@ async fn a_client_that_leaves_ends_the_request_at_the_backend() {
     })
     .await;
     edge.metric_becomes("veloflux_active_connections{tenant=\"acme\"}", 0.0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_breaks_off_its_request_is_not_taken_for_one_that_ended() {
+    let (told, outcomes) = mpsc::channel();
+    let h1 = Backend::start(async move |_, socket| {
+        told.send(socket.body().await.is_err()).unwrap();
+        socket.close().await
+    });
+    let (told, outcomes2) = mpsc::channel();
+    let h2 = Backend2::start(move |body: h2::RecvStream, _respond: SendResponse<Bytes>| {
+        let told = told.clone();
+        async move {
+            told.send(read_body(body).await.is_err()).unwrap();
+            Ok(())
+        }
+    })
+    .await;
+    let edge = Edge::new()
+        .tls_tenant(&format!(
+            "pools:\n\
+             - {{name: h1, backends: [{{address: '{}'}}]}}\n\
+             - {{name: h2, protocol: http2, backends: [{{address: '{}'}}]}}\n\
+             routes:\n\
+             - {{name: h1, path: {{prefix: /h1}}, forward: {{pool: h1}}}}\n\
+             - {{name: h2, path: {{prefix: /h2}}, forward: {{pool: h2}}}}",
+            h1.address(),
+            h2.address()
+        ))
+        .start()
+        .await;
+    for (path, outcomes) in [("/h1", &outcomes), ("/h2", &outcomes2)] {
+        for framing in ["Content-Length: 1000\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"]
+        {
+            let mut client = Client::plain(edge.http()).await;
+            client.send(format!("POST {path} HTTP/1.1\r\nHost: acme.test\r\n{framing}")).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            drop(client);
+            let broken = until("the backend sees the end", || outcomes.try_recv().ok()).await;
+            assert!(broken, "{path} {framing:?}");
+        }
+        let mut client = edge.h2("acme.test").await;
+        let request = Request::post(format!("https://acme.test{path}")).body(()).unwrap();
+        let (_response, mut stream) = client.begin(request, true).await;
+        send_body(&mut stream, b"half", false).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stream.send_reset(h2::Reason::CANCEL);
+        let broken = until("the backend sees the end", || outcomes.try_recv().ok()).await;
+        assert!(broken, "{path} from HTTP/2");
+    }
 }

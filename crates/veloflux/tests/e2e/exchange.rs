@@ -225,8 +225,9 @@ async fn head_204_and_304_have_no_body() {
 
 #[tokio::test]
 async fn a_response_may_end_with_the_connection() {
-    let backend = Backend::start(async |_, socket| {
-        socket.send("HTTP/1.1 200 OK\r\n\r\nuntil ").await?;
+    let backend = Backend::start(async |request, socket| {
+        let version = if request.target == "/h1/old" { "HTTP/1.0" } else { "HTTP/1.1" };
+        socket.send(format!("{version} 200 OK\r\n\r\nuntil ")).await?;
         tokio::time::sleep(Duration::from_millis(20)).await;
         socket.send("the end").await?;
         socket.close().await
@@ -234,8 +235,8 @@ async fn a_response_may_end_with_the_connection() {
     let h2 = Backend2::start(echo_stream).await;
     let edge = both(&backend, &h2).await;
     let mut client = Client::plain(edge.http()).await;
-    for _ in 0..2 {
-        let response = client.get("acme.test", "/h1").await;
+    for path in ["/h1", "/h1", "/h1/old"] {
+        let response = client.get("acme.test", path).await;
         assert_eq!(response.text(), "until the end");
         assert_eq!(response.header("transfer-encoding"), Some("chunked"));
     }

@@ -36,7 +36,7 @@ async fn a_signal_or_a_changed_file_brings_the_new_state() {
 
 #[tokio::test]
 async fn a_state_with_an_error_changes_nothing() {
-    let mut edge = Edge::new().process("reload: {watch: false}");
+    let mut edge = Edge::new().process("reload: {watch: false}").certificates(&["acme.test", "other.test"]);
     edge.set_tenant("acme", &says("old"));
     let edge = edge.start().await;
     for (n, (broken, said)) in [
@@ -49,6 +49,11 @@ async fn a_state_with_an_error_changes_nothing() {
         (
             "tenants:\n  - name: acme\n    domains: [{host: acme.test}]\n    certificates:\n      \
              - {name: gone, cert_file: nowhere.pem, key_file: nowhere.key}\n",
+            "state.yaml:5",
+        ),
+        (
+            "tenants:\n  - name: acme\n    domains: [{host: acme.test}]\n    certificates:\n      \
+             - {name: mixed, cert_file: certs/acme.test.pem, key_file: certs/other.test.key}\n",
             "state.yaml:5",
         ),
         (
