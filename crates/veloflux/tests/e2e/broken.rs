@@ -168,6 +168,10 @@ async fn silence_ends_after_its_limit() {
     let backend = Backend::start(async |request, socket| {
         match request.target.as_str() {
             "/silent" => {}
+            "/patient" => {
+                tokio::time::sleep(Duration::from_millis(1200)).await;
+                return socket.answer(200, "late").await;
+            }
             "/stalled" => socket.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").await?,
             "/dripping" => {
                 socket.send("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n").await?;
@@ -182,8 +186,10 @@ async fn silence_ends_after_its_limit() {
     });
     let pools = format!("pools: [{{name: web, retry: {{attempts: 0}}, backends: {}}}]", list(&[&backend]));
     let rest = format!(
-        "{pools}\nroutes: [{{name: all, forward: {{pool: web}}}}]\n\
-         timeouts: {{first_byte: 300ms, idle: 400ms, total: 1s}}"
+        "{pools}\ntimeouts: {{first_byte: 300ms, idle: 400ms, total: 1s}}\n\
+         routes:\n\
+         - {{name: all, forward: {{pool: web}}}}\n\
+         - {{name: patient, path: {{exact: /patient}}, forward: {{pool: web}}, timeouts: {{first_byte: 5s, total: 5s}}}}"
     );
     let edge = Edge::new().tenant("acme", "acme.test", &rest).start().await;
     let begun = Instant::now();
@@ -191,6 +197,7 @@ async fn silence_ends_after_its_limit() {
     assert_eq!(response.status, 504);
     let took = begun.elapsed();
     assert!(took >= Duration::from_millis(300) && took < Duration::from_millis(900), "{took:?}");
+    assert_eq!(edge.get("acme.test", "/patient").await.text(), "late", "a route may have limits of its own");
     for (path, at_least, termination) in
         [("/stalled", 400, "backend_timeout"), ("/dripping", 1000, "backend_timeout")]
     {
@@ -261,6 +268,21 @@ async fn a_client_that_does_not_read_is_not_held_against_the_backend() {
         format!("veloflux_backend_health{{tenant=\"acme\",pool=\"web\",backend=\"{}\"}}", backend.address());
     assert_eq!(edge.metric(&up).await, Some(1.0));
     assert_eq!(edge.get("acme.test", "/small").await.text(), "xx");
+}
+
+#[tokio::test]
+async fn a_client_that_stops_sending_is_not_held_against_the_backend() {
+    let backend = Backend::start(async |_, socket| {
+        // Answers before the request has ended, and then waits for the rest of it.
+        socket.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n").await?;
+        socket.body().await?;
+        socket.send("0\r\n\r\n").await
+    });
+    let edge = edge_for(&backend, "timeouts: {idle: 200ms}").await;
+    let mut client = Client::plain(edge.http()).await;
+    client.send("POST / HTTP/1.1\r\nHost: acme.test\r\nContent-Length: 1000\r\n\r\nhalf").await;
+    let id = client.response_head().await.header("x-request-id").unwrap().to_owned();
+    assert_eq!(edge.access(&id).await["termination"], "client_timeout");
 }
 
 #[tokio::test]
