@@ -339,13 +339,15 @@ pub(crate) async fn respond<C: Client, B: Backend>(
     let mut progress = (u64::MAX, 0);
     let mut waits_for = Side::Backend;
     poll_fn(|cx| {
-        if !upload.is_done() {
-            // A failing upload does not end a response that has begun; the response's own end does.
-            let _ = upload.poll(client, backend, cx)?;
-        }
+        // A failing upload does not end a response that has begun; the response's own end does.
+        let uploading = !upload.is_done() && upload.poll(client, backend, cx)?.is_pending();
         let done = poll_download(client, backend, cx, passed, &mut waits_for)?;
         if done.is_ready() {
             return Poll::Ready(Ok(()));
+        }
+        // A backend that is silent may itself be waiting for the rest of the request.
+        if uploading && upload.waits_for == Side::Client {
+            waits_for = Side::Client;
         }
         if progress != (*passed, upload.sent) {
             progress = (*passed, upload.sent);

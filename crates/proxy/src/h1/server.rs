@@ -214,6 +214,8 @@ impl H1Client {
             let skip = match known {
                 Known::ContentLength => !keeps_length,
                 Known::Upgrade => !response.upgrade,
+                // Ours is among the added fields; a backend that repeats it must not double it.
+                Known::XRequestId => true,
                 _ => stays_behind(known, name, fields, nominated),
             };
             if !skip {

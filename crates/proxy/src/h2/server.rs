@@ -225,6 +225,8 @@ impl Client for H2Client {
         for (known, name, value) in fields.iter() {
             let skip = match known {
                 Known::ContentLength => !keeps_length,
+                // Ours is among the added fields; a backend that repeats it must not double it.
+                Known::XRequestId => true,
                 _ => stays_behind(known, name, fields, nominated),
             };
             if !skip {

@@ -3,18 +3,19 @@
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use h2::client::{ResponseFuture, SendRequest};
+use h2::client::ResponseFuture;
 use http::{HeaderMap, Method, Request, Uri};
 
 use crate::exchange::{Backend, BackendError, Body};
 use crate::h2io::{self, Incoming};
 use crate::head::{BodyLength, Fields, Known, ResponseHead, Version};
 use crate::upstream::OutgoingRequest;
+use crate::upstream::shared_h2::Slot;
 
 /// An exchange with a backend that speaks HTTP/2.
 #[derive(Debug)]
 pub(crate) struct H2Backend {
-    requests: SendRequest<Bytes>,
+    slot: Slot,
     response: Option<ResponseFuture>,
     send: Option<h2::SendStream<Bytes>>,
     incoming: Option<Incoming>,
@@ -22,8 +23,8 @@ pub(crate) struct H2Backend {
 }
 
 impl H2Backend {
-    pub(crate) fn new(requests: SendRequest<Bytes>) -> Self {
-        Self { requests, response: None, send: None, incoming: None, for_head: false }
+    pub(crate) fn new(slot: Slot) -> Self {
+        Self { slot, response: None, send: None, incoming: None, for_head: false }
     }
 
     /// Sends the request head on a new stream.
@@ -56,7 +57,7 @@ impl H2Backend {
         self.for_head = request.head.method() == b"HEAD";
         let bodiless = request.body == BodyLength::None;
         let (response, send) =
-            self.requests.send_request(message, bodiless).map_err(|_| BackendError::Refused)?;
+            self.slot.requests.send_request(message, bodiless).map_err(|_| BackendError::Refused)?;
         self.response = Some(response);
         self.send = (!bodiless).then_some(send);
         Ok(())

@@ -5,17 +5,17 @@
 
 pub(crate) mod h1;
 pub(crate) mod h2;
+mod shared_h2;
 
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ::h2::client::SendRequest;
-use bytes::Bytes;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -30,13 +30,11 @@ use crate::head::{BodyLength, Fields, Known, RequestHead, ResponseHead};
 use crate::io::Stream;
 use h1::H1Backend;
 use h2::H2Backend;
+use shared_h2::SharedH2;
 
 /// How long a connection is kept without use. Below the keep-alive time of common servers, so that it is us who
 /// close.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
-
-/// HTTP/2 connections opened per backend and core before requests wait for a free stream.
-const MAX_H2_CONNECTIONS: usize = 4;
 
 /// Largest response head accepted from a backend.
 const RESPONSE_LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, target_bytes: 64 * 1024, fields: 256 };
@@ -160,7 +158,7 @@ struct Kept {
     state: Arc<BackendState>,
     tls: Option<Arc<rustls::ClientConfig>>,
     idle: Vec<(Box<H1Backend>, Instant)>,
-    h2: Vec<SendRequest<Bytes>>,
+    h2: Rc<SharedH2>,
 }
 
 /// One core's connections to backends.
@@ -189,8 +187,9 @@ impl Connections {
                     Ok(Upstream::Http1(Box::new(H1Backend::new(stream, RESPONSE_LIMITS))))
                 }
                 BackendProtocol::Http2 => {
-                    let requests = self.h2(pool, target).await?;
-                    Ok(Upstream::Http2(Box::new(H2Backend::new(requests))))
+                    let shared = Self::entry(&mut self.kept.borrow_mut(), pool, target).h2.clone();
+                    let slot = shared.slot(connect(target, pool.tls.as_ref())).await?;
+                    Ok(Upstream::Http2(Box::new(H2Backend::new(slot))))
                 }
             }
         };
@@ -240,61 +239,18 @@ impl Connections {
             state: target.state.clone(),
             tls: pool.tls.as_ref().map(|tls| tls.config.clone()),
             idle: Vec::new(),
-            h2: Vec::new(),
+            h2: Rc::default(),
         })
-    }
-
-    /// A connection's handle with a free stream.
-    async fn h2(&self, pool: &Pool, target: &Target) -> Result<SendRequest<Bytes>, BackendError> {
-        let known: Vec<_> = {
-            let mut kept = self.kept.borrow_mut();
-            Self::entry(&mut kept, pool, target).h2.clone()
-        };
-        let mut waiting = None;
-        for mut requests in known {
-            match poll_fn(|cx| Poll::Ready(requests.poll_ready(cx))).await {
-                Poll::Ready(Ok(())) => return Ok(requests),
-                Poll::Ready(Err(_)) => {}
-                Poll::Pending => waiting = Some(requests),
-            }
-        }
-        let open = {
-            let mut kept = self.kept.borrow_mut();
-            Self::entry(&mut kept, pool, target).h2.len()
-        };
-        if let Some(requests) = waiting
-            && open >= MAX_H2_CONNECTIONS
-        {
-            return requests.ready().await.map_err(|_| BackendError::Broken);
-        }
-        let stream = connect(target, pool.tls.as_ref()).await?;
-        let mut builder = ::h2::client::Builder::new();
-        builder.initial_window_size(1 << 20).initial_connection_window_size(4 << 20).enable_push(false);
-        let (requests, connection) =
-            builder.handshake::<_, Bytes>(stream).await.map_err(|_| BackendError::Connect)?;
-        let mut requests = requests.ready().await.map_err(|_| BackendError::Connect)?;
-        tokio::task::spawn_local(async move {
-            // Its streams report what went wrong; the connection has nothing to add.
-            let _ = connection.await;
-        });
-        let mut kept = self.kept.borrow_mut();
-        let h2 = &mut Self::entry(&mut kept, pool, target).h2;
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        h2.retain_mut(|r| !matches!(r.poll_ready(&mut cx), Poll::Ready(Err(_))));
-        h2.push(requests.clone());
-        let _ = requests.poll_ready(&mut cx);
-        Ok(requests)
     }
 
     /// Closes what lay idle too long or belongs to backends that no snapshot holds any more. Called every few
     /// seconds by the core.
     pub(crate) fn sweep(&self) {
         let now = Instant::now();
-        let mut cx = Context::from_waker(std::task::Waker::noop());
         self.kept.borrow_mut().retain(|_, kept| {
             kept.idle
                 .retain(|(connection, since)| now - *since < IDLE_TIMEOUT && connection.is_usable(false));
-            kept.h2.retain_mut(|r| !matches!(r.poll_ready(&mut cx), Poll::Ready(Err(_))));
+            kept.h2.drop_closed();
             // One reference is ours: with no other, the backend or its TLS configuration is history.
             let gone = Arc::strong_count(&kept.state) == 1
                 || kept.tls.as_ref().is_some_and(|tls| Arc::strong_count(tls) == 1);

@@ -181,8 +181,8 @@ async fn a_health_check_takes_a_backend_out_and_back() {
         socket.answer(200, if request.target == "/health?deep" { "well" } else { "b" }).await
     });
     let edge = balanced(&format!(
-        "health_check: {{path: '/health?deep', host: health.test, expected_status: [200], expected_body: well, \
-         interval: 100ms, timeout: 90ms, rise: 2, fall: 2}}, backends: {}",
+        "health_check: {{path: '/health?deep', host: health.test, expected_status: [200], \
+         expected_body: well, interval: 100ms, timeout: 90ms, rise: 2, fall: 2}}, backends: {}",
         list(&[&a, &b])
     ))
     .await;
@@ -196,6 +196,29 @@ async fn a_health_check_takes_a_backend_out_and_back() {
     assert_eq!(tally(&mut client, 10).await, counts([("a", 5), ("b", 5)]));
     let check = a.requests().into_iter().find(|r| r.target == "/health?deep").unwrap();
     assert_eq!(check.header("host"), Some("health.test"));
+}
+
+#[tokio::test]
+async fn a_health_check_speaks_the_pools_protocol() {
+    let backend = Backend2::start(|_, mut respond: SendResponse<Bytes>| async move {
+        respond.send_response(Response::builder().status(204).body(()).unwrap(), true).map(drop)
+    })
+    .await;
+    let edge = balanced(&format!(
+        "protocol: http2, health_check: {{path: /health, interval: 100ms, timeout: 90ms}}, backends: [{{address: '{}'}}]",
+        backend.address()
+    ))
+    .await;
+    until("it is checked", || (backend.requests().len() >= 3).then_some(())).await;
+    assert_eq!(backend.requests()[0].uri().path(), "/health");
+    assert_eq!(edge.get("acme.test", "/").await.status, 204);
+}
+
+#[tokio::test]
+async fn a_backend_may_have_a_name() {
+    let backend = Backend::named("named");
+    let edge = balanced(&format!("backends: [{{address: 'localhost:{}'}}]", backend.address().port())).await;
+    assert_eq!(edge.get("acme.test", "/").await.text(), "named");
 }
 
 #[tokio::test]
@@ -240,7 +263,7 @@ async fn a_backend_that_fails_requests_is_ejected_for_a_while() {
     assert!(tally["bad"] >= 4, "{tally:?}");
 }
 
-/// A backend that takes a request and breaks the connection before it answers, but answers checks of its mood.
+/// A backend that takes a request and breaks the connection before it answers.
 fn breaking(seen: &Arc<AtomicUsize>) -> Backend {
     let seen = seen.clone();
     Backend::start(async move |_, socket| {
@@ -257,9 +280,10 @@ async fn only_what_may_be_repeated_is_repeated() {
     let bad = breaking(&broken);
     let good = Backend::echo();
     let edge = balanced(&format!(
-            "algorithm: round_robin, retry: {{budget_percent: 100}}, ejection: {{consecutive_failures: 1000}}, backends: {}",
-            list(&[&bad, &good])
-    )).await;
+        "retry: {{budget_percent: 100}}, ejection: {{consecutive_failures: 1000}}, backends: {}",
+        list(&[&bad, &good])
+    ))
+    .await;
     let mut client = Client::plain(edge.http()).await;
     for method in ["GET", "HEAD", "OPTIONS", "DELETE"] {
         for _ in 0..4 {
@@ -371,6 +395,8 @@ async fn an_http2_backend_with_few_streams_serves_many_requests() {
         let response = client.response().await;
         assert_eq!((response.status, response.text()), (200, "ok"));
     }
+    assert!(backend.connections() <= 4, "{} connections", backend.connections());
+    assert_eq!(backend.requests().len(), 200, "none was refused and sent again");
 }
 
 #[tokio::test]

@@ -1,24 +1,18 @@
 //! Backends that break off, fall silent or talk nonsense: the client never takes a broken answer for a whole one.
 
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::server::SendResponse;
 use http::{Request, Response};
 
-use crate::harness::{Backend, Backend2, Client, Edge, forward_to, list, pattern, send_body, until};
+use crate::harness::{
+    Backend, Backend2, Client, Edge, forward_to, list, pattern, read_body, send_body, until,
+};
 
 async fn edge_for(backend: &Backend, rest: &str) -> Edge {
-    let mut edge = Edge::new().certificates(&["acme.test"]);
-    edge.set_tenant(
-        "acme",
-        &format!(
-            "domains: [{{host: acme.test}}]\n\
-             certificates: [{{name: one, cert_file: certs/acme.test.pem, key_file: certs/acme.test.key}}]\n{}\n{rest}",
-            forward_to(&[backend])
-        ),
-    );
-    edge.start().await
+    Edge::new().tls_tenant(&format!("{}\n{rest}", forward_to(&[backend]))).start().await
 }
 
 #[tokio::test]
@@ -174,6 +168,10 @@ async fn silence_ends_after_its_limit() {
     let backend = Backend::start(async |request, socket| {
         match request.target.as_str() {
             "/silent" => {}
+            "/patient" => {
+                tokio::time::sleep(Duration::from_millis(1200)).await;
+                return socket.answer(200, "late").await;
+            }
             "/stalled" => socket.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").await?,
             "/dripping" => {
                 socket.send("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n").await?;
@@ -187,12 +185,19 @@ async fn silence_ends_after_its_limit() {
         std::future::pending().await
     });
     let pools = format!("pools: [{{name: web, retry: {{attempts: 0}}, backends: {}}}]", list(&[&backend]));
-    let edge = Edge::new().tenant("acme", "acme.test", &format!("{pools}\nroutes: [{{name: all, forward: {{pool: web}}}}]\ntimeouts: {{first_byte: 300ms, idle: 400ms, total: 1s}}")).start().await;
+    let rest = format!(
+        "{pools}\ntimeouts: {{first_byte: 300ms, idle: 400ms, total: 1s}}\n\
+         routes:\n\
+         - {{name: all, forward: {{pool: web}}}}\n\
+         - {{name: patient, path: {{exact: /patient}}, forward: {{pool: web}}, timeouts: {{first_byte: 5s, total: 5s}}}}"
+    );
+    let edge = Edge::new().tenant("acme", "acme.test", &rest).start().await;
     let begun = Instant::now();
     let response = edge.get("acme.test", "/silent").await;
     assert_eq!(response.status, 504);
     let took = begun.elapsed();
     assert!(took >= Duration::from_millis(300) && took < Duration::from_millis(900), "{took:?}");
+    assert_eq!(edge.get("acme.test", "/patient").await.text(), "late", "a route may have limits of its own");
     for (path, at_least, termination) in
         [("/stalled", 400, "backend_timeout"), ("/dripping", 1000, "backend_timeout")]
     {
@@ -227,7 +232,8 @@ async fn a_backend_that_cannot_be_reached_is_a_504_or_502_in_time() {
     let closed = Backend::named("x").address();
     let pool = |address| {
         format!(
-            "pools: [{{name: web, backends: [{{address: '{address}'}}]}}]\nroutes: [{{name: all, forward: {{pool: web}}}}]\ntimeouts: {{connect: 200ms}}"
+            "pools: [{{name: web, backends: [{{address: '{address}'}}]}}]\n\
+             routes: [{{name: all, forward: {{pool: web}}}}]\ntimeouts: {{connect: 200ms}}"
         )
     };
     let edge = Edge::new()
@@ -265,6 +271,21 @@ async fn a_client_that_does_not_read_is_not_held_against_the_backend() {
 }
 
 #[tokio::test]
+async fn a_client_that_stops_sending_is_not_held_against_the_backend() {
+    let backend = Backend::start(async |_, socket| {
+        // Answers before the request has ended, and then waits for the rest of it.
+        socket.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n").await?;
+        socket.body().await?;
+        socket.send("0\r\n\r\n").await
+    });
+    let edge = edge_for(&backend, "timeouts: {idle: 200ms}").await;
+    let mut client = Client::plain(edge.http()).await;
+    client.send("POST / HTTP/1.1\r\nHost: acme.test\r\nContent-Length: 1000\r\n\r\nhalf").await;
+    let id = client.response_head().await.header("x-request-id").unwrap().to_owned();
+    assert_eq!(edge.access(&id).await["termination"], "client_timeout");
+}
+
+#[tokio::test]
 async fn a_backend_that_does_not_read_is_not_held_against_the_client() {
     let backend = Backend::start(async |_, _| std::future::pending().await);
     let edge = edge_for(&backend, "timeouts: {idle: 300ms, first_byte: 300ms}\nmax_body: 1GiB").await;
@@ -295,4 +316,54 @@ async fn a_client_that_leaves_ends_the_request_at_the_backend() {
     })
     .await;
     edge.metric_becomes("veloflux_active_connections{tenant=\"acme\"}", 0.0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_breaks_off_its_request_is_not_taken_for_one_that_ended() {
+    let (told, outcomes) = mpsc::channel();
+    let h1 = Backend::start(async move |_, socket| {
+        told.send(socket.body().await.is_err()).unwrap();
+        socket.close().await
+    });
+    let (told, outcomes2) = mpsc::channel();
+    let h2 = Backend2::start(move |body: h2::RecvStream, _respond: SendResponse<Bytes>| {
+        let told = told.clone();
+        async move {
+            told.send(read_body(body).await.is_err()).unwrap();
+            Ok(())
+        }
+    })
+    .await;
+    let edge = Edge::new()
+        .tls_tenant(&format!(
+            "pools:\n\
+             - {{name: h1, backends: [{{address: '{}'}}]}}\n\
+             - {{name: h2, protocol: http2, backends: [{{address: '{}'}}]}}\n\
+             routes:\n\
+             - {{name: h1, path: {{prefix: /h1}}, forward: {{pool: h1}}}}\n\
+             - {{name: h2, path: {{prefix: /h2}}, forward: {{pool: h2}}}}",
+            h1.address(),
+            h2.address()
+        ))
+        .start()
+        .await;
+    for (path, outcomes) in [("/h1", &outcomes), ("/h2", &outcomes2)] {
+        for framing in ["Content-Length: 1000\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"]
+        {
+            let mut client = Client::plain(edge.http()).await;
+            client.send(format!("POST {path} HTTP/1.1\r\nHost: acme.test\r\n{framing}")).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            drop(client);
+            let broken = until("the backend sees the end", || outcomes.try_recv().ok()).await;
+            assert!(broken, "{path} {framing:?}");
+        }
+        let mut client = edge.h2("acme.test").await;
+        let request = Request::post(format!("https://acme.test{path}")).body(()).unwrap();
+        let (_response, mut stream) = client.begin(request, true).await;
+        send_body(&mut stream, b"half", false).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stream.send_reset(h2::Reason::CANCEL);
+        let broken = until("the backend sees the end", || outcomes.try_recv().ok()).await;
+        assert!(broken, "{path} from HTTP/2");
+    }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use http::{HeaderMap, Request, Response};
 
-use crate::harness::{Backend, Backend2, Client, Edge, forward_to, pattern, read_body, send_body, soon};
+use crate::harness::{Backend, Backend2, Client, Edge, Reply2, forward_to, pattern, send_body};
 
 /// A body that does not fit any buffer on the way.
 const LARGE: usize = 10 << 20;
@@ -14,13 +14,10 @@ const LARGE: usize = 10 << 20;
 /// A tenant `acme` with `routes` in front of these backends: `/h1` goes to one, all else to the other.
 async fn both(h1: &Backend, h2: &Backend2) -> Edge {
     // One thread, and so one pool of connections to each backend.
-    let mut edge = Edge::new().process("threads: 1").certificates(&["acme.test"]);
-    edge.set_tenant(
-        "acme",
-        &format!(
-            "domains: [{{host: acme.test}}]\n\
-             certificates: [{{name: one, cert_file: certs/acme.test.pem, key_file: certs/acme.test.key}}]\n\
-             pools:\n\
+    Edge::new()
+        .process("threads: 1")
+        .tls_tenant(&format!(
+            "pools:\n\
              - {{name: h1, backends: [{{address: '{}'}}]}}\n\
              - {{name: h2, protocol: http2, backends: [{{address: '{}'}}]}}\n\
              routes:\n\
@@ -29,9 +26,9 @@ async fn both(h1: &Backend, h2: &Backend2) -> Edge {
              max_body: 1GiB",
             h1.address(),
             h2.address()
-        ),
-    );
-    edge.start().await
+        ))
+        .start()
+        .await
 }
 
 /// Sends back what it receives, as it arrives.
@@ -172,10 +169,9 @@ async fn trailers_cross_between_all_protocols() {
         stream
             .send_trailers(HeaderMap::from_iter([("x-after".parse().unwrap(), "yes".parse().unwrap())]))
             .unwrap();
-        let (_, body) = soon("a response", response).await.unwrap().into_parts();
-        let (body, trailers) = soon("a body", read_body(body)).await.unwrap();
-        assert_eq!(body, b"abc");
-        assert_eq!(trailers.unwrap()["x-after"], "yes");
+        let reply = Reply2::read(response).await.unwrap();
+        assert_eq!(reply.text(), "abc");
+        assert_eq!(reply.trailers.unwrap()["x-after"], "yes");
     }
     let received = &h1.requests()[0].trailers.0;
     assert_eq!(
@@ -229,8 +225,9 @@ async fn head_204_and_304_have_no_body() {
 
 #[tokio::test]
 async fn a_response_may_end_with_the_connection() {
-    let backend = Backend::start(async |_, socket| {
-        socket.send("HTTP/1.1 200 OK\r\n\r\nuntil ").await?;
+    let backend = Backend::start(async |request, socket| {
+        let version = if request.target == "/h1/old" { "HTTP/1.0" } else { "HTTP/1.1" };
+        socket.send(format!("{version} 200 OK\r\n\r\nuntil ")).await?;
         tokio::time::sleep(Duration::from_millis(20)).await;
         socket.send("the end").await?;
         socket.close().await
@@ -238,8 +235,8 @@ async fn a_response_may_end_with_the_connection() {
     let h2 = Backend2::start(echo_stream).await;
     let edge = both(&backend, &h2).await;
     let mut client = Client::plain(edge.http()).await;
-    for _ in 0..2 {
-        let response = client.get("acme.test", "/h1").await;
+    for path in ["/h1", "/h1", "/h1/old"] {
+        let response = client.get("acme.test", path).await;
         assert_eq!(response.text(), "until the end");
         assert_eq!(response.header("transfer-encoding"), Some("chunked"));
     }
@@ -347,7 +344,7 @@ async fn an_early_answer_arrives_while_the_request_is_still_being_sent() {
         let request = Request::post(format!("https://acme.test{path}")).body(()).unwrap();
         let (response, mut stream) = client.begin(request, true).await;
         send_body(&mut stream, &pattern(50_000), false).await.unwrap();
-        let reply = crate::harness::Reply2::read(response).await.unwrap();
+        let reply = Reply2::read(response).await.unwrap();
         assert_eq!(reply.status(), 403, "HTTP/2 to {path}");
         assert!(reply.body == pattern(50_000), "HTTP/2 to {path}");
     }

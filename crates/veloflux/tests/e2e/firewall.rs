@@ -107,16 +107,8 @@ async fn an_attack_is_refused_and_the_log_has_the_rule_that_caught_it() {
 async fn attacks_in_bodies_headers_and_over_http2_are_refused() {
     let Some(edge) = with_rules() else { return };
     let backend = Backend::echo();
-    let mut edge = edge.certificates(&["acme.test"]);
     let rest = policy(&backend, "mode: block");
-    edge.set_tenant(
-        "acme",
-        &format!(
-            "domains: [{{host: acme.test}}]\n\
-             certificates: [{{name: one, cert_file: certs/acme.test.pem, key_file: certs/acme.test.key}}]\n{rest}"
-        ),
-    );
-    let edge = edge.start().await;
+    let edge = edge.tls_tenant(&rest).start().await;
     let urlencoded = "application/x-www-form-urlencoded";
     let multipart =
         "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n<script>alert(1)</script>\r\n--x--\r\n";

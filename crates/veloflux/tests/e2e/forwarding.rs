@@ -46,6 +46,22 @@ async fn strangers_are_not_believed() {
 }
 
 #[tokio::test]
+async fn a_backend_that_repeats_the_request_id_does_not_double_it() {
+    let backend = Backend::start(async |request, socket| {
+        let id = if request.target == "/own" { "its-own" } else { request.header("x-request-id").unwrap() };
+        socket.send(format!("HTTP/1.1 200 OK\r\nX-Request-Id: {id}\r\nContent-Length: 0\r\n\r\n")).await
+    });
+    let edge = Edge::new().tls_tenant(&forward_to(&[&backend])).start().await;
+    for path in ["/", "/own"] {
+        let response = edge.get("acme.test", path).await;
+        edge.access(response.header("x-request-id").unwrap()).await;
+        let reply = edge.h2("acme.test").await.get(&format!("https://acme.test{path}")).await;
+        assert_eq!(reply.head.headers().get_all("x-request-id").iter().count(), 1);
+        edge.access(reply.header("x-request-id").unwrap()).await;
+    }
+}
+
+#[tokio::test]
 async fn trusted_proxies_are_believed_from_the_right() {
     let backend = Backend::named("b");
     let edge = Edge::new()
@@ -74,16 +90,7 @@ async fn trusted_proxies_are_believed_from_the_right() {
 #[tokio::test]
 async fn tls_is_told_to_the_backend() {
     let backend = Backend::named("b");
-    let mut edge = Edge::new().certificates(&["acme.test"]);
-    edge.set_tenant(
-        "acme",
-        &format!(
-            "domains: [{{host: acme.test}}]\n\
-             certificates: [{{name: one, cert_file: certs/acme.test.pem, key_file: certs/acme.test.key}}]\n{}",
-            forward_to(&[&backend])
-        ),
-    );
-    let edge = edge.start().await;
+    let edge = Edge::new().tls_tenant(&forward_to(&[&backend])).start().await;
     assert_eq!(edge.h2("acme.test").await.get("https://acme.test/").await.text(), "b");
     let request = &backend.requests()[0];
     assert_eq!(request.header("x-forwarded-proto"), Some("https"));
@@ -98,20 +105,13 @@ fn version_2() -> Vec<u8> {
 }
 
 async fn behind_balancer(backend: &Backend) -> Edge {
-    let mut edge = Edge::new()
+    Edge::new()
         .process("trusted_proxies: [127.0.0.1]\nlimits: {header_timeout: 500ms}")
         .listener("protocol: https, proxy_protocol: v1_v2")
         .listener("protocol: http, proxy_protocol: v1_v2")
-        .certificates(&["acme.test"]);
-    edge.set_tenant(
-        "acme",
-        &format!(
-            "domains: [{{host: acme.test}}]\n\
-             certificates: [{{name: one, cert_file: certs/acme.test.pem, key_file: certs/acme.test.key}}]\n{}",
-            forward_to(&[backend])
-        ),
-    );
-    edge.start().await
+        .tls_tenant(&forward_to(&[backend]))
+        .start()
+        .await
 }
 
 #[tokio::test]

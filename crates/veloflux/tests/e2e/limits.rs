@@ -25,7 +25,7 @@ async fn a_head_that_trickles_is_cut() {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     let response = tokio::select! {
         response = reader.response() => response,
@@ -59,7 +59,7 @@ async fn a_body_that_trickles_is_cut() {
         while writer.try_send("x").await.is_ok() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     tokio::select! {
         response = reader.response() => assert_eq!(response.status, 408),
@@ -137,17 +137,7 @@ async fn what_nobody_reads_is_not_gathered() {
         }
         socket.answer(200, vec![b'x'; 64 << 20]).await
     });
-    let mut edge = Edge::new().certificates(&["acme.test"]);
-    edge.set_tenant(
-        "acme",
-        &format!(
-            "domains: [{{host: acme.test}}]\n\
-             certificates: [{{name: one, cert_file: certs/acme.test.pem, key_file: certs/acme.test.key}}]\n\
-             max_body: 1GiB\n{}",
-            forward_to(&[&backend])
-        ),
-    );
-    let edge = edge.start().await;
+    let edge = Edge::new().tls_tenant(&format!("max_body: 1GiB\n{}", forward_to(&[&backend]))).start().await;
     let before = edge.memory_kib();
     // Downloads that are not read, over both protocols.
     let mut held = Vec::new();
@@ -173,7 +163,8 @@ async fn what_nobody_reads_is_not_gathered() {
     }
     let request = http::Request::post("https://acme.test/").body(()).unwrap();
     let (_response, mut stream) = client.begin(request, true).await;
-    let flood = crate::harness::send_body(&mut stream, &[b'z'; 8 << 20], true);
+    let large = vec![b'z'; 8 << 20];
+    let flood = crate::harness::send_body(&mut stream, &large, true);
     assert!(
         tokio::time::timeout(Duration::from_millis(300), flood).await.is_err(),
         "the window is not opened"
@@ -184,22 +175,15 @@ async fn what_nobody_reads_is_not_gathered() {
 
 #[tokio::test]
 async fn http2_keeps_the_same_limits() {
-    let mut edge = Edge::new()
-        .process("limits: {max_header_bytes: 4KiB, max_headers: 20, http2: {max_concurrent_streams: 2, max_reset_streams: 5}}")
-        .certificates(&["acme.test"]);
     let backend = Backend::start(async |request, socket| match request.target.as_str() {
         "/hang" => std::future::pending().await,
         _ => socket.answer(200, "b").await,
     });
-    edge.set_tenant(
-        "acme",
-        &format!(
-            "domains: [{{host: acme.test}}]\n\
-             certificates: [{{name: one, cert_file: certs/acme.test.pem, key_file: certs/acme.test.key}}]\n{}",
-            forward_to(&[&backend])
-        ),
-    );
-    let edge = edge.start().await;
+    let edge = Edge::new()
+        .process("limits: {max_header_bytes: 4KiB, max_headers: 20, http2: {max_reset_streams: 5}}")
+        .tls_tenant(&forward_to(&[&backend]))
+        .start()
+        .await;
     let get = |path: &str| http::Request::get(format!("https://acme.test{path}"));
     let mut client = edge.h2("acme.test").await;
     let long = get("/").header("x-a", "a".repeat(5000)).body(()).unwrap();

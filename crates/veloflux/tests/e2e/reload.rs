@@ -36,19 +36,30 @@ async fn a_signal_or_a_changed_file_brings_the_new_state() {
 
 #[tokio::test]
 async fn a_state_with_an_error_changes_nothing() {
-    let mut edge = Edge::new().process("reload: {watch: false}");
+    let mut edge = Edge::new().process("reload: {watch: false}").certificates(&["acme.test", "other.test"]);
     edge.set_tenant("acme", &says("old"));
     let edge = edge.start().await;
     for (n, (broken, said)) in [
         ("tenants:\n  - name: acme\n    domans: []\n", "state.yaml:3"),
-        ("tenants:\n  - {name: acme, domains: [{host: a.test}]}\n  - {name: b, domains: [{host: a.test}]}\n", "state.yaml:3"),
+        (
+            "tenants:\n  - {name: acme, domains: [{host: a.test}]}\n  - {name: b, domains: [{host: a.test}]}\n",
+            "state.yaml:3",
+        ),
         ("tenants: [\n", "state.yaml:"),
         (
             "tenants:\n  - name: acme\n    domains: [{host: acme.test}]\n    certificates:\n      \
              - {name: gone, cert_file: nowhere.pem, key_file: nowhere.key}\n",
             "state.yaml:5",
         ),
-        ("tenants:\n  - name: acme\n    firewall: {ruleset: 9.9.9}\n    routes: [{name: x, respond: {}}]\n", "state.yaml:"),
+        (
+            "tenants:\n  - name: acme\n    domains: [{host: acme.test}]\n    certificates:\n      \
+             - {name: mixed, cert_file: certs/acme.test.pem, key_file: certs/other.test.key}\n",
+            "state.yaml:5",
+        ),
+        (
+            "tenants:\n  - name: acme\n    firewall: {ruleset: 9.9.9}\n    routes: [{name: x, respond: {}}]\n",
+            "state.yaml:",
+        ),
     ]
     .into_iter()
     .enumerate()
@@ -58,7 +69,8 @@ async fn a_state_with_an_error_changes_nothing() {
         edge.metric_becomes("veloflux_reloads_total{result=\"refused\"}", n as f64 + 1.0).await;
         assert_eq!(edge.metric("veloflux_config_last_reload_successful").await, Some(0.0));
         assert_eq!(edge.get("acme.test", "/").await.text(), "old");
-        until("it is said why", || (edge.count_said("is refused, the old one stays in force") > n).then_some(())).await;
+        let refusals = || edge.count_said("is refused, the old one stays in force");
+        until("it is said why", || (refusals() > n).then_some(())).await;
         assert!(edge.count_said(said) > 0, "{said} is named");
     }
     edge.reload().await;

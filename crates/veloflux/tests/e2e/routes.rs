@@ -62,6 +62,8 @@ async fn methods_paths_and_hosts_without_a_route_are_refused() {
     assert_eq!(client.response().await.status, 405);
     assert_eq!(client.get("acme.test", "/other").await.status, 404);
     assert_eq!(client.get("nobody.test", "/m").await.status, 404);
+    client.send("HEAD /other HTTP/1.1\r\nHost: acme.test\r\n\r\n").await;
+    assert_eq!(client.response_head().await.status, 404);
     client.send("CONNECT acme.test:443 HTTP/1.1\r\nHost: acme.test:443\r\n\r\n").await;
     assert!(matches!(client.response().await.status, 404 | 405));
     assert_eq!(client.get("acme.test", "/m").await.text(), "b", "the connection still serves");

@@ -122,7 +122,7 @@ async fn nothing_fails_while_everything_changes() {
             }
         })
         .await;
-    let failed = tally.failed.borrow();
+    let failed = tally.failed.take();
     println!(
         "storm: requests {} failed {} websockets {WEBSOCKETS} closed {} reloads {RELOADS}",
         tally.requests.get(),

@@ -36,15 +36,7 @@ const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: acme.test\r\nConnection: keep-a
                        Sec-WebSocket-Key: k\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
 async fn with_certificate(rest: &str) -> Edge {
-    let mut edge = Edge::new().certificates(&["acme.test"]);
-    edge.set_tenant(
-        "acme",
-        &format!(
-            "domains: [{{host: acme.test}}]\n\
-             certificates: [{{name: one, cert_file: certs/acme.test.pem, key_file: certs/acme.test.key}}]\n{rest}"
-        ),
-    );
-    edge.start().await
+    Edge::new().tls_tenant(rest).start().await
 }
 
 #[tokio::test]

@@ -108,6 +108,13 @@ async fn a_new_certificate_is_shown_while_old_connections_go_on() {
     assert_ne!(shown, old);
     assert_eq!(shown, edge.certificate("acme.test"));
     assert_eq!(before.get("acme.test", "/").await.text(), "b");
+
+    // Files that the state names are watched like itself.
+    edge.make_certificates(&["acme.test"]);
+    edge.said("file change").await;
+    let stream = edge.handshake("acme.test", &[]).await.unwrap();
+    assert_eq!(stream.get_ref().1.peer_certificates().unwrap()[0], edge.certificate("acme.test"));
+    assert_eq!(before.get("acme.test", "/").await.text(), "b");
 }
 
 #[tokio::test]

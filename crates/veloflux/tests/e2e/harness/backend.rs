@@ -98,7 +98,7 @@ impl Backend {
         let seen = Arc::new(Seen::default());
         let (stop, stopped) = watch::channel(false);
         let recorded = seen.clone();
-        let thread = std::thread::spawn(move || serve(listener, tls, handler, &recorded, stopped));
+        let thread = std::thread::spawn(move || serve(listener, tls.as_ref(), handler, &recorded, stopped));
         Self { address, seen, stop, thread: Some(thread) }
     }
 
@@ -143,7 +143,7 @@ impl Drop for Backend {
 
 fn serve<H>(
     listener: std::net::TcpListener,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<&Arc<rustls::ServerConfig>>,
     handler: H,
     seen: &Arc<Seen>,
     mut stopped: watch::Receiver<bool>,
@@ -162,7 +162,7 @@ fn serve<H>(
             };
             seen.connections.fetch_add(1, SeqCst);
             let (tls, handler, seen, mut stopped) =
-                (tls.clone(), handler.clone(), seen.clone(), stopped.clone());
+                (tls.cloned(), handler.clone(), seen.clone(), stopped.clone());
             tokio::task::spawn_local(async move {
                 // Of a killed backend nothing is left to say an orderly goodbye: its connections are reset.
                 let socket = socket2::SockRef::from(&stream).try_clone().unwrap();

@@ -1,6 +1,7 @@
 //! Backends that speak HTTP/2 with prior knowledge.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use tokio::net::TcpListener;
 pub(crate) struct Backend2 {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Request<()>>>>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Backend2 {
@@ -38,10 +40,12 @@ impl Backend2 {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let seen = requests.clone();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let (seen, opened) = (requests.clone(), connections.clone());
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
+                opened.fetch_add(1, SeqCst);
                 let (handler, seen) = (handler.clone(), seen.clone());
                 tokio::spawn(async move {
                     let mut builder = h2::server::Builder::new();
@@ -62,11 +66,16 @@ impl Backend2 {
                 });
             }
         });
-        Self { address, requests }
+        Self { address, requests, connections }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many connections were opened.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(SeqCst)
     }
 
     /// Requests whose head arrived.

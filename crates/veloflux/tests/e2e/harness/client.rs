@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream};
@@ -109,10 +108,5 @@ impl Client {
             Ok(bytes) => bytes.is_empty(),
             Err(_) => true,
         }
-    }
-
-    /// Whether nothing arrives, not even an end, for a while.
-    pub(crate) async fn is_silent(&mut self) -> bool {
-        tokio::time::timeout(Duration::from_millis(200), self.0.some()).await.is_err()
     }
 }

@@ -65,6 +65,17 @@ impl Edge {
         self
     }
 
+    /// Adds the tenant `acme` with the domain `acme.test` and a certificate for it.
+    pub(crate) fn tls_tenant(mut self, rest: &str) -> Self {
+        self.make_certificates(&["acme.test"]);
+        let certificate = "{name: one, cert_file: certs/acme.test.pem, key_file: certs/acme.test.key}";
+        self.set_tenant(
+            "acme",
+            &format!("domains: [{{host: acme.test}}]\ncertificates: [{certificate}]\n{rest}"),
+        );
+        self
+    }
+
     /// Adds a tenant, or replaces one; takes effect with [`start`](Self::start) or [`write_state`](Self::write_state).
     pub(crate) fn set_tenant(&mut self, name: &str, rest: &str) {
         let off = if rest.contains("\nfirewall:") { "" } else { "firewall: {mode: off}\n" };

@@ -100,10 +100,8 @@ impl<S: Stream> Reader<S> {
 
     /// Reads once; 0: the end.
     async fn more(&mut self) -> io::Result<usize> {
-        let mut piece = [0; 16 * 1024];
-        let n = self.stream.read(&mut piece).await?;
-        self.buffer.extend_from_slice(&piece[..n]);
-        Ok(n)
+        self.buffer.reserve(16 * 1024);
+        self.stream.read_buf(&mut self.buffer).await
     }
 
     /// Takes `n` bytes.

@@ -23,7 +23,7 @@ mod message;
 use std::future::Future;
 use std::time::Duration;
 
-pub(crate) use backend::{Backend, Socket};
+pub(crate) use backend::Backend;
 pub(crate) use backend2::Backend2;
 pub(crate) use client::Client;
 pub(crate) use client2::{Client2, Reply2, read_body, send_body};
