@@ -10,6 +10,8 @@ pub mod crs;
 pub mod edge;
 pub mod http11probe;
 pub mod language;
+pub mod libinjection;
+pub mod modsecurity;
 pub mod reasons;
 pub mod shared;
 pub mod stream;

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use veloflux_conformance::{Miss, SuiteResult, crs, http11probe, language, shared};
+use veloflux_conformance::{
+    Miss, SuiteResult, crs, http11probe, language, libinjection, modsecurity, shared,
+};
 
 /// Checked-in bars; see the file.
 const BARS: &str = include_str!("../bars.yaml");
@@ -29,6 +31,10 @@ const SUITES: &[(&str, Suite)] = &[
     (language::TRANSFORMATIONS, || {
         over(language::TRANSFORMATIONS, shared::data(LANGUAGE), language::transformations)
     }),
+    (libinjection::NAME, || {
+        over(libinjection::NAME, shared::data("libinjection-fixtures"), libinjection::run)
+    }),
+    (modsecurity::NAME, || over(modsecurity::NAME, shared::data("modsecurity-regression"), modsecurity::run)),
     (http11probe::NAME, || over(http11probe::NAME, shared::data("http11probe"), http11probe::run)),
 ];
 

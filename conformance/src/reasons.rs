@@ -119,7 +119,13 @@ mod tests {
 
     #[test]
     fn the_checked_in_tables_can_be_read() {
-        for (table, suite) in [("crs", "crs-engine"), ("crs", "crs-edge"), ("http11probe", "http11probe")] {
+        for (table, suite) in [
+            ("crs", "crs-engine"),
+            ("crs", "crs-edge"),
+            ("http11probe", "http11probe"),
+            ("libinjection", "libinjection"),
+            ("modsecurity-regression", "modsecurity-regression"),
+        ] {
             if let Err(error) = Reasons::load(table, suite) {
                 panic!("{error}");
             }

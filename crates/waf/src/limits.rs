@@ -37,6 +37,8 @@ pub const DYNAMIC_VARIABLES: usize = 2 * ARGUMENTS;
 /// Bytes that rules may copy into variables in one transaction, captures included; more are an internal error. Single
 /// values are never cut: a rule that looked at a part of one could be blinded by padding.
 pub const COPIED_BYTES: usize = 256 << 20;
+/// Steps that an explained transaction takes down; more are counted, not kept.
+pub const STEPS: usize = 1 << 20;
 /// Bytes kept of a matched value and of expanded messages in a record.
 pub const RECORDED_BYTES: usize = 1_024;
 /// Bytes of transformed values that one transaction may hold; more are an internal error.

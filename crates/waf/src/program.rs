@@ -30,6 +30,8 @@ pub(crate) struct Rule {
     pub(crate) info: RuleInfo,
     pub(crate) revision: String,
     pub(crate) severity: Option<Severity>,
+    /// `logdata` of the first link, macros as written.
+    pub(crate) log_data: Option<String>,
     pub(crate) links: Box<[Link]>,
     pub(crate) outcome: Outcome,
     /// Whether its match is written to the record.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::ruleset::Severity;
+use crate::step::Step;
 
 /// Everything one transaction did, for the event log. Values are as the client sent them: mask before storing.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +22,10 @@ pub struct Record {
     pub would_refuse: Option<Refusal>,
     /// What went wrong inside the engine, in words for the operator.
     pub internal_errors: Vec<String>,
+    /// What the engine did, for a transaction that was to be [`explained`](crate::Transaction::explained).
+    pub steps: Vec<Step>,
+    /// Steps beyond [`limits::STEPS`](crate::limits::STEPS), counted only.
+    pub dropped_steps: u64,
 }
 
 /// Who refused, and how.

@@ -31,6 +31,8 @@ impl Template {
             let target = macro_target(text, names).map_err(|why| format!("%{{{text}}}: {why}"))?;
             parts.push(Part::Value(target));
             rest = &rest[end + 1..];
+            // ModSecurity v3 takes a percent sign behind the brace for part of the macro.
+            rest = rest.strip_prefix('%').filter(|rest| !rest.starts_with('{')).unwrap_or(rest);
         }
         if !rest.is_empty() {
             parts.push(Part::Text(rest.as_bytes().into()));

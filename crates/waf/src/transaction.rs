@@ -97,6 +97,14 @@ impl<'p> Transaction<'p, stage::RequestHead> {
         Self { core: Box::new(Core::new(ruleset, overlay, conn)), state: PhantomData }
     }
 
+    /// Takes down every step into [`Record::steps`], for people who ask why; costs time and memory, and changes no
+    /// verdict.
+    #[must_use]
+    pub fn explained(mut self) -> Self {
+        self.core.explain();
+        self
+    }
+
     /// Judges request line and headers (phase 1).
     pub fn request_head(mut self, head: &RequestHead<'_>) -> Verdict<'p, stage::RequestBody> {
         self.core.request_head(head);

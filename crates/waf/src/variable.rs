@@ -59,7 +59,7 @@ variables! {
     ArgsPostNames = "ARGS_POST_NAMES" many;
     /// Scheme of the `Authorization` header.
     AuthType = "AUTH_TYPE" one;
-    /// Milliseconds since the transaction began.
+    /// Milliseconds since the transaction began, to the microsecond.
     Duration = "DURATION" one;
     /// File names of uploads, by field.
     Files = "FILES" many;
@@ -95,6 +95,8 @@ variables! {
     MatchedVarsNames = "MATCHED_VARS_NAMES" many;
     /// Number that stands for the engine's version.
     ModsecBuild = "MODSEC_BUILD" one;
+    /// 1 when a pattern could not be run: such a transaction is refused before a rule can ask.
+    MscPcreError = "MSC_PCRE_ERROR" one;
     /// 1 when a pattern gave up: such a transaction is refused before a rule can ask.
     MscPcreLimitsExceeded = "MSC_PCRE_LIMITS_EXCEEDED" one;
     /// The boundary parameter was quoted.
@@ -197,7 +199,7 @@ variables! {
     ResponseProtocol = "RESPONSE_PROTOCOL" one;
     /// Status of the response.
     ResponseStatus = "RESPONSE_STATUS" one;
-    /// The current rule: `id`, `rev`, `severity`, `logdata`, `msg`.
+    /// The current rule: `id`, `rev`, `severity`, `logdata`, `msg`; texts with macros as written.
     Rule = "RULE" many;
     /// The address that the client connected to.
     ServerAddr = "SERVER_ADDR" one;

@@ -105,6 +105,7 @@ impl Builder<'_> {
             },
             revision: actions.revision.clone().unwrap_or_default(),
             severity: draft.links.iter().find_map(|link| link.actions.severity),
+            log_data: actions.log_data.as_ref().map(|text| text.text.clone()),
             links,
             outcome: self.outcome(draft)?,
             log: draft.links.iter().rev().find_map(|link| link.actions.log).unwrap_or(inherited_log),

@@ -58,14 +58,13 @@ impl RuleDraft {
     /// Adds a further link, which may not do what only a whole chain can.
     pub(super) fn add_link(&mut self, link: LinkDraft) -> Result<(), Mistake> {
         let actions = &link.actions;
-        let whole_chain = actions.id.is_some()
-            || actions.disruptive.is_some()
+        let whole_chain = actions.disruptive.is_some()
             || actions.skip > 0
             || actions.skip_after.is_some()
             || actions.phase.is_some_and(|phase| phase != self.phase);
         if whole_chain {
             return Err(link.mistake(
-                "only the first rule of a chain may have an id, a phase of its own, a disruptive action or a skip",
+                "only the first rule of a chain may have a phase of its own, a disruptive action or a skip",
             ));
         }
         if self.links.len() >= limits::CHAIN_LINKS {

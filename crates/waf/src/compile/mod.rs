@@ -182,7 +182,14 @@ impl<'f> Reader<'f> {
         }
         let link = LinkDraft { looks, actions, place: directive.place.clone() };
         match self.gathered.rules.last_mut() {
-            Some(head) if continues => head.add_link(link),
+            Some(head) if continues => {
+                let numbered = link.actions.id.is_some();
+                head.add_link(link)?;
+                if numbered {
+                    self.note(&directive.place, "id".to_owned(), "a chain goes by the id of its first rule");
+                }
+                Ok(())
+            }
             _ => {
                 let rule = RuleDraft::new(link, &self.defaults)?;
                 if self.gathered.rules.len() >= limits::RULES {
@@ -197,7 +204,11 @@ impl<'f> Reader<'f> {
     fn default_action(&mut self, argument: &Argument) -> Result<(), Mistake> {
         let actions = Actions::gather(&seclang::parse_actions(argument)?)?;
         let (phase, defaults) = Defaults::new(actions).map_err(|message| argument.mistake(message))?;
-        self.defaults[usize::from(phase) - 1] = Some(Arc::new(defaults));
+        let place = &mut self.defaults[usize::from(phase) - 1];
+        if place.is_some() {
+            return Err(argument.mistake(format!("phase {phase} has its SecDefaultAction already")));
+        }
+        *place = Some(Arc::new(defaults));
         Ok(())
     }
 

@@ -187,6 +187,9 @@ impl<'p> State<'p> {
             ("rev", Cow::Borrowed(rule.revision.as_bytes())),
             ("msg", Cow::Borrowed(rule.info.message.as_bytes())),
         ];
+        if let Some(log_data) = &rule.log_data {
+            members.push(("logdata", Cow::Borrowed(log_data.as_bytes())));
+        }
         if let Some(severity) = rule.severity {
             members.push(("severity", Cow::Owned(severity.level().to_string().into_bytes())));
         }
@@ -203,7 +206,7 @@ impl<'p> State<'p> {
                 self.processor.map(|processor| processor.name().as_bytes().to_vec())
             }
             Variable::HighestSeverity => text(self.highest_severity.map_or(255, Severity::level).to_string()),
-            Variable::Duration => text(self.started.elapsed().as_millis().to_string()),
+            Variable::Duration => text(format!("{:.3}", self.started.elapsed().as_secs_f64() * 1_000.0)),
             Variable::SessionId => Some(self.session.clone()),
             Variable::UserId => Some(self.user.clone()),
             Variable::Time => text(moment().time_of_day()),

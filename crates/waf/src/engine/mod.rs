@@ -7,6 +7,7 @@ mod bag;
 mod clock;
 mod collect;
 mod data;
+mod explain;
 mod forms;
 mod request;
 mod request_body;
@@ -67,6 +68,11 @@ impl<'p> Core<'p> {
             request::connection(&mut core.data, ruleset, conn)
         });
         core
+    }
+
+    /// Has every step taken down.
+    pub(crate) fn explain(&mut self) {
+        self.state.explained = true;
     }
 
     /// Phase 1.

@@ -13,9 +13,9 @@ use crate::transaction::{Connection, RequestHead};
 use crate::transform::Transformation;
 use crate::variable::Variable;
 
-/// What `MODSEC_BUILD` says: ModSecurity 3.0.0 in its own notation. Rule sets ask for it to find the language they
-/// are read with.
-const BUILD: u64 = 30_000_000;
+/// What `MODSEC_BUILD` says: ModSecurity 3.0.0 in its own notation, two digits for each part. Rule sets ask for it to
+/// find the language they are read with.
+const BUILD: &[u8] = b"030000000";
 
 /// Variables that count or flag and are 0 before anything says otherwise.
 const ZEROS: &[Variable] = &[
@@ -23,6 +23,7 @@ const ZEROS: &[Variable] = &[
     Variable::FilesCombinedSize,
     Variable::FullRequestLength,
     Variable::InboundDataError,
+    Variable::MscPcreError,
     Variable::MscPcreLimitsExceeded,
     Variable::MultipartBoundaryQuoted,
     Variable::MultipartBoundaryWhitespace,
@@ -58,7 +59,7 @@ pub(super) fn connection(data: &mut Data, ruleset: &Ruleset, conn: &Connection<'
     data.set(Variable::ServerAddr, conn.server.ip().to_canonical().to_string().as_bytes())?;
     data.set_number(Variable::ServerPort, u64::from(conn.server.port()))?;
     data.set(Variable::UniqueId, conn.request_id.as_bytes())?;
-    data.set_number(Variable::ModsecBuild, BUILD)?;
+    data.set(Variable::ModsecBuild, BUILD)?;
     data.set(Variable::WebAppId, ruleset.settings.web_app_id.as_bytes())
 }
 
@@ -80,6 +81,8 @@ pub(super) fn head(data: &mut Data, state: &mut State<'_>, head: &RequestHead<'_
 
 fn uri(data: &mut Data, state: &State<'_>, limits: &body::Limits, target: &[u8]) -> Result<(), Failure> {
     let relative = without_authority(target);
+    // As in ModSecurity v3, REQUEST_URI_RAW alone shows a fragment, which no client should send (RFC 9112 section 3.2).
+    let relative = memchr::memchr(b'#', relative).map_or(relative, |at| &relative[..at]);
     // The query begins at the first `?` of the raw target. ModSecurity looks for it in the decoded one, which lets an
     // encoded `?` hide the end of a path.
     let (path, query) = match memchr::memchr(b'?', relative) {

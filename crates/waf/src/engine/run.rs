@@ -2,17 +2,18 @@
 
 use std::borrow::Cow;
 
-use super::Failure;
 use super::bag::{Value, number};
 use super::collect::Candidate;
 use super::data::Data;
 use super::forms::transform;
 use super::state::{LOGGING, MatchedVariable, Place, State};
+use super::{Failure, explain};
 use crate::check::Check;
 use crate::limits;
 use crate::operator::{Captures, Operator, OperatorFailure, RuntimeOperator};
 use crate::program::{Allow, Change, ChangeKind, Control, EngineMode, Gate, Link, MemberName, Outcome, Rule};
 use crate::record::{Cause, Match, Refusal};
+use crate::step::{Skip, Step};
 use crate::template::{Part, Template};
 
 /// Where a phase goes on.
@@ -24,26 +25,37 @@ enum Next {
 impl<'p> State<'p> {
     /// Runs the rules of `phase`, 1-5, until its end or a refusal.
     pub(super) fn run_phase(&mut self, data: &Data, phase: u8) -> Result<(), Failure> {
+        let program: &'p [u32] = &self.ruleset.program.phases[usize::from(phase) - 1];
         if phase != LOGGING && self.is_allowed(phase) {
+            self.explain_skips(program, Skip::Allowed);
             return Ok(());
         }
-        let program: &'p [u32] = &self.ruleset.program.phases[usize::from(phase) - 1];
         let mut step = 0;
         while let Some(&index) = program.get(step) {
             if self.engine == EngineMode::Off {
+                self.explain(|_, _| Step::EngineOff { phase });
                 return Ok(());
             }
             step += 1;
             let index = index as usize;
             if self.is_removed(index) {
+                self.explain_skips(&program[step - 1..step], Skip::Removed);
                 continue;
             }
             let rule = &self.ruleset.program.rules[index];
             self.rule = index;
             match self.run_rule(data, rule) {
                 Ok(true) => match self.conclude(data, rule, step) {
-                    Next::Step(next) => step = next,
-                    Next::End => return Ok(()),
+                    Next::Step(next) => {
+                        self.explain_skips(program.get(step..next).unwrap_or_default(), Skip::Jumped);
+                        step = next;
+                    }
+                    Next::End => {
+                        if self.record.refused.is_none() {
+                            self.explain_skips(&program[step..], Skip::Allowed);
+                        }
+                        return Ok(());
+                    }
                 },
                 Ok(false) => {}
                 // In detection mode one rule's failure must not hide what the others would have found.
@@ -67,7 +79,9 @@ impl<'p> State<'p> {
         self.matched.clear();
         let mut matched = None;
         for (index, link) in rule.links.iter().enumerate() {
-            if !self.run_link(data, link)? {
+            let returned = self.run_link(data, link, index)?;
+            self.explain(|_, rule_id| Step::Returned { rule_id, link: index, matched: returned });
+            if !returned {
                 return Ok(false);
             }
             if index == 0 && !link.action {
@@ -85,12 +99,13 @@ impl<'p> State<'p> {
         Ok(true)
     }
 
-    fn run_link(&mut self, data: &Data, link: &'p Link) -> Result<bool, Failure> {
+    /// Asks link `place` of the current rule about all its values.
+    fn run_link(&mut self, data: &Data, link: &'p Link, place: usize) -> Result<bool, Failure> {
         if link.action {
             self.act(data, link)?;
             return Ok(true);
         }
-        if link.gate.as_ref().is_some_and(|gate| self.is_shut(gate)) {
+        if !self.explained && link.gate.as_ref().is_some_and(|gate| self.is_shut(gate)) {
             return Ok(false);
         }
         let mut candidates = Vec::new();
@@ -124,6 +139,7 @@ impl<'p> State<'p> {
                 if matches || link.stages.len() > 1 {
                     previous = Some(form.into_owned());
                 }
+                self.explain_value(place, asked.argument(), candidate, stage, matches);
                 if let Some(form) = previous.as_ref().filter(|_| matches) {
                     self.remember(candidate, link, form)?;
                     self.act(data, link)?;
@@ -187,10 +203,13 @@ impl<'p> State<'p> {
             ChangeKind::Subtract(amount) => sum(amount, -1),
             ChangeKind::Delete => None,
         };
-        self.set_variable(&place, value)
+        self.set_variable(&place, value)?;
+        self.explain_set(&place);
+        Ok(())
     }
 
     fn control(&mut self, data: &Data, control: &'p Control) {
+        self.explain(|_, rule_id| Step::Controlled { rule_id, control: explain::control(control) });
         match control {
             Control::RemoveRules(rules) => self.remove(rules),
             Control::RemoveTarget(exception) => self.exceptions.push(exception),
@@ -218,11 +237,10 @@ impl<'p> State<'p> {
     /// Writes a full match into the record. Texts are expanded now, when the whole chain has matched: CRS writes its
     /// log data for that moment.
     fn write(&mut self, data: &Data, rule: &Rule, matched: Option<MatchedVariable>) {
-        if !is_reported(rule) {
-            return;
-        }
-        if self.record.matches.len() >= limits::MATCHES {
-            self.record.dropped_matches += 1;
+        let full = self.record.matches.len() >= limits::MATCHES;
+        let kept = is_reported(rule) && !full;
+        self.record.dropped_matches += u64::from(is_reported(rule) && full);
+        if !kept && !self.explained {
             return;
         }
         let text = |of: fn(&Link) -> Option<&Template>| {
@@ -230,6 +248,15 @@ impl<'p> State<'p> {
             readable(&template.map(|template| self.expand(data, template)).unwrap_or_default())
         };
         let (message, log_data) = (text(|link| link.message.as_ref()), text(|link| link.log_data.as_ref()));
+        self.explain(|_, rule_id| Step::Matched {
+            rule_id,
+            message: message.clone(),
+            data: log_data.clone(),
+            outcome: explain::outcome(&rule.outcome),
+        });
+        if !kept {
+            return;
+        }
         let MatchedVariable { name, mut value } = matched.unwrap_or_default();
         value.truncate(limits::RECORDED_BYTES);
         self.record.matches.push(Match {
@@ -287,6 +314,14 @@ enum Asked<'p> {
 }
 
 impl Asked<'_> {
+    /// The argument that macros made.
+    fn argument(&self) -> Option<&[u8]> {
+        match self {
+            Self::Expanded(_, argument) => Some(argument),
+            Self::Always | Self::Compiled(_) => None,
+        }
+    }
+
     fn matches(&self, input: &[u8], captures: &mut Captures) -> Result<bool, Failure> {
         let answer = match self {
             Self::Always => {

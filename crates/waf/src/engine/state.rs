@@ -12,6 +12,7 @@ use crate::overlay::{Mode, Overlay};
 use crate::program::{Allow, BodyProcessor, EngineMode, Exception, Rule};
 use crate::record::{Cause, Internal, Record, Refusal};
 use crate::ruleset::{Ruleset, Severity};
+use crate::step::Step;
 use crate::variable::Variable;
 
 /// The phase of the logging rules, behind the answer.
@@ -49,6 +50,8 @@ pub(super) struct State<'p> {
     pub(super) highest_severity: Option<Severity>,
     pub(super) evaluations: u64,
     copied_bytes: usize,
+    /// Whether steps are taken down.
+    pub(super) explained: bool,
     pub(super) record: Record,
 }
 
@@ -99,6 +102,7 @@ impl<'p> State<'p> {
             highest_severity: None,
             evaluations: 0,
             copied_bytes: 0,
+            explained: false,
             record: Record::default(),
         }
     }
@@ -189,6 +193,10 @@ impl<'p> State<'p> {
     pub(super) fn store_captures(&mut self, input: &[u8]) -> Result<(), Failure> {
         (0..MAX_CAPTURES).try_for_each(|number| {
             let capture = self.captures.get(number, input).map(|capture| Value::Text(capture.to_vec()));
+            if let Some(Value::Text(text)) = &capture {
+                let value = text[..text.len().min(limits::RECORDED_BYTES)].to_vec();
+                self.explain(|_, rule_id| Step::Captured { rule_id, number, value });
+            }
             self.set_variable(&Place::Slot(number as u32), capture)
         })
     }

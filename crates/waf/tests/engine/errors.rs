@@ -58,6 +58,10 @@ fn each_kind_of_mistake_is_one() {
         ("SecRuleEngine Maybe", "expected On, Off or DetectionOnly"),
         ("SecRuleScript a.lua", "no Lua"),
         ("SecDefaultAction \"phase:1,log,block\"", "needs a disruptive action"),
+        (
+            "SecDefaultAction \"phase:1,pass\"\nSecDefaultAction \"phase:1,deny\"",
+            "phase 1 has its SecDefaultAction",
+        ),
         ("SecRule ARGS", "SecRule takes"),
         ("Include nowhere.conf", "no such file"),
         ("SecRuleUpdateActionById 9 \"deny\"", "no rule has this id"),

@@ -346,3 +346,48 @@ proptest::proptest! {
         proptest::prop_assert!(ids.is_empty() || ids == [2, 3, 4], "{ids:?}");
     }
 }
+
+#[test]
+fn a_percent_sign_behind_a_macro_belongs_to_it() {
+    let text = r#"
+        SecAction "id:1,phase:1,pass,nolog,setvar:tx.a=1%,setvar:tx.b=%{tx.a}%%{tx.a}"
+        SecRule TX:b "@streq 1%1%" "id:2,phase:1,pass,msg:'<%{tx.a}%> %{tx.b}%%{tx.b}'"
+    "#;
+    let seen = Request::get("/").against(text);
+    assert_eq!((seen.ids(), &*seen.record.matches[0].message), (vec![2], "<1%> 1%1%1%1%"));
+}
+
+#[test]
+fn a_fragment_is_part_of_the_raw_target_only() {
+    let text = r#"
+        SecRule REQUEST_URI|REQUEST_FILENAME|QUERY_STRING|ARGS "@contains part" "id:1,phase:1,pass"
+        SecRule REQUEST_URI_RAW "@contains #part" "id:2,phase:1,pass"
+        SecRule ARGS:a "@streq b" "id:3,phase:1,pass"
+    "#;
+    assert_eq!(Request::get("/x?a=b#part").against(text).ids(), [2, 3]);
+}
+
+#[test]
+fn a_later_link_may_carry_an_id_which_names_nothing() {
+    let text = r#"
+        SecRule ARGS:a "@streq 1" "id:1,phase:1,pass,chain"
+            SecRule ARGS:b "@streq 2" "id:2"
+        SecAction "id:3,phase:1,pass,nolog,ctl:ruleRemoveById=2"
+    "#;
+    assert_eq!(Request::get("/?a=1&b=2").against(text).ids(), [1]);
+    let notes: Vec<_> = rules(text).notes().iter().map(ToString::to_string).collect();
+    assert_eq!(notes.len(), 1);
+    assert!(notes[0].starts_with("test.conf:3: id has no effect"), "{notes:?}");
+}
+
+#[test]
+fn the_engine_and_the_current_rule_can_be_looked_at() {
+    let text = r#"
+        SecRule RULE:logdata "@streq a %{tx.x}" "id:1,phase:1,pass,nolog"
+        SecRule RULE:logdata "@beginsWith a" "id:2,phase:1,pass,logdata:'a %{tx.x}'"
+        SecRule MODSEC_BUILD "@rx ^03[0-9]{7}$" "id:3,phase:1,pass"
+        SecRule MSC_PCRE_ERROR|MSC_PCRE_LIMITS_EXCEEDED "!@eq 0" "id:4,phase:1,pass"
+        SecRule DURATION "@rx ^[0-9]+\.[0-9]{3}$" "id:5,phase:1,pass"
+    "#;
+    assert_eq!(Request::get("/").against(text).ids(), [2, 3, 5]);
+}

@@ -1,0 +1,116 @@
+//! Takes down what the engine does, for transactions that are to be explained.
+
+use super::collect::Candidate;
+use super::forms::transform;
+use super::state::{Place, State};
+use crate::limits;
+use crate::program::{ChainId, Chains, Control, EngineMode, Outcome};
+use crate::step::{Skip, Step};
+use crate::variable::Variable;
+
+impl State<'_> {
+    /// Notes a step, which is made only if somebody wants it.
+    pub(super) fn explain(&mut self, step: impl FnOnce(&Self, u32) -> Step) {
+        if !self.explained {
+            return;
+        }
+        if self.record.steps.len() >= limits::STEPS {
+            self.record.dropped_steps += 1;
+            return;
+        }
+        let rule_id = self.current_rule().map_or(0, |rule| rule.info.id);
+        let step = step(self, rule_id);
+        self.record.steps.push(step);
+    }
+
+    /// Notes that rules, given by index, do not run.
+    pub(super) fn explain_skips(&mut self, rules: &[u32], why: Skip) {
+        if !self.explained {
+            return;
+        }
+        for &index in rules {
+            let rule_id = self.ruleset.program.rules[index as usize].info.id;
+            self.explain(|_, _| Step::Skipped { rule_id, why });
+        }
+    }
+
+    /// Notes a value, in each form on the way to `stage`, and what became of it.
+    pub(super) fn explain_value(
+        &mut self,
+        link: usize,
+        argument: Option<&[u8]>,
+        candidate: &Candidate<'_>,
+        stage: ChainId,
+        matched: bool,
+    ) {
+        self.explain(|state, rule_id| Step::Judged {
+            rule_id,
+            link,
+            argument: argument.map(cut),
+            variable: String::from_utf8_lossy(&candidate.name()).into_owned(),
+            before: cut(&candidate.value),
+            forms: forms(&state.ruleset.program.chains, &candidate.value, stage),
+            matched,
+        });
+    }
+
+    /// Notes what was set at `place`.
+    pub(super) fn explain_set(&mut self, place: &Place) {
+        self.explain(|state, rule_id| {
+            let (collection, name) = match place {
+                Place::Slot(slot) => (Variable::Tx, state.ruleset.program.names.name(*slot)),
+                Place::Member(collection, name) => (*collection, &name[..]),
+            };
+            let variable = format!("{}:{}", collection.name(), String::from_utf8_lossy(name));
+            let value = state.variable(place).map(|value| cut(&value.bytes()));
+            Step::Set { rule_id, variable, value }
+        });
+    }
+}
+
+fn cut(bytes: &[u8]) -> Vec<u8> {
+    bytes[..bytes.len().min(limits::RECORDED_BYTES)].to_vec()
+}
+
+fn forms(chains: &Chains, value: &[u8], stage: ChainId) -> Vec<(&'static str, Vec<u8>)> {
+    let path = chains.path(stage);
+    let form = |chain: &ChainId| {
+        let (_, transformation) = chains.step(*chain)?;
+        Some((transformation.name(), cut(&transform(chains, value, *chain))))
+    };
+    path.iter().filter_map(form).collect()
+}
+
+/// What an outcome is called in rules.
+pub(super) fn outcome(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Pass => "pass",
+        Outcome::Allow(_) => "allow",
+        Outcome::Refuse { redirect: Some(_), .. } => "redirect",
+        Outcome::Refuse { drop: true, .. } => "drop",
+        Outcome::Refuse { .. } => "deny",
+    }
+}
+
+/// A control as rules write it.
+pub(super) fn control(control: &Control) -> String {
+    let on = |on: bool| if on { "On" } else { "Off" };
+    match control {
+        Control::RemoveRules(_) => "ruleRemove".to_owned(),
+        Control::RemoveTarget(exception) => format!("ruleRemoveTarget={}", exception.variable.name()),
+        Control::Engine(mode) => format!("ruleEngine={}", mode_name(*mode)),
+        Control::BodyProcessor(processor) => format!("requestBodyProcessor={}", processor.name()),
+        Control::RequestBodyAccess(access) => format!("requestBodyAccess={}", on(*access)),
+        Control::ResponseBodyAccess(access) => format!("responseBodyAccess={}", on(*access)),
+        Control::SetSession(_) => "setsid".to_owned(),
+        Control::SetUser(_) => "setuid".to_owned(),
+    }
+}
+
+fn mode_name(mode: EngineMode) -> &'static str {
+    match mode {
+        EngineMode::On => "On",
+        EngineMode::DetectionOnly => "DetectionOnly",
+        EngineMode::Off => "Off",
+    }
+}
