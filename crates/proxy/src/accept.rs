@@ -40,8 +40,8 @@ pub(crate) struct ConnectionInfo {
     pub(crate) tls_version: Option<&'static str>,
     /// The protocol agreed on by ALPN.
     pub(crate) alpn: Option<&'static str>,
-    /// Whether every request is answered with a redirect to `https://`.
-    pub(crate) redirect: bool,
+    /// The port of `https://` that every request is redirected to; `None`: requests are served here.
+    pub(crate) redirect: Option<u16>,
 }
 
 impl ConnectionInfo {
@@ -133,7 +133,10 @@ async fn connection(
         sni: None,
         tls_version: None,
         alpn: None,
-        redirect: protocol == ListenerProtocol::Redirect,
+        redirect: match protocol {
+            ListenerProtocol::Redirect { https_port } => Some(https_port),
+            ListenerProtocol::Https | ListenerProtocol::Http => None,
+        },
     };
     if proxied {
         let header =
