@@ -12,7 +12,7 @@ fn every_limit_is_documented_with_its_default() {
     fn rows(prefix: &str, value: &Value, found: &mut Vec<String>) {
         match value {
             Value::Object(keys) => {
-                keys.iter().for_each(|(key, value)| rows(&format!("{prefix}.{key}"), value, found))
+                keys.iter().for_each(|(key, value)| rows(&format!("{prefix}.{key}"), value, found));
             }
             Value::String(text) => found.push(format!("| `{prefix}` | {text} |")),
             other => found.push(format!("| `{prefix}` | {other} |")),
