@@ -3,7 +3,7 @@
 # One profile for tests, end-to-end tests and suites, so that everything is built once; see Cargo.toml.
 PROFILE := suite
 
-.PHONY: run test check conformance bench deny setup help
+.PHONY: run test check conformance bench fuzz deny setup help
 
 help: ## Lists the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -28,6 +28,9 @@ conformance: setup ## Suites that others wrote. SUITES="crs-edge http11probe" na
 bench: setup ## CPU per request beside nginx and haproxy. BENCH="--quick --only h1-plain-256" narrows it.
 	cargo build --release -p veloflux -p veloflux-bench
 	target/release/veloflux-bench $(BENCH)
+
+fuzz: setup ## Fuzzes everything that parses bytes from outside. SECONDS=60 for each target; TARGETS="http1" narrows it.
+	scripts/fuzz $(or $(SECONDS),60) $(TARGETS)
 
 deny: ## Licences, sources and duplicate versions of every dependency.
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked --quiet cargo-deny

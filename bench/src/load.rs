@@ -8,6 +8,8 @@ use crate::workdir::{HOST, Workdir};
 
 /// Connections kept open and busy.
 const CONNECTIONS: usize = 64;
+/// How long an answer may take; with the firewall on, all connections wait for one busy core.
+const ANSWER_LIMIT: &str = "10s";
 /// What a head of an answer may take, in bytes; bounds the check of lengths.
 const HEAD_LIMIT: u64 = 1024;
 
@@ -48,11 +50,11 @@ pub(crate) fn run(scenario: &Scenario, port: u16, seconds: u64, workdir: &Workdi
     let scheme = if scenario.tls { "https" } else { "http" };
     let output = Command::new("taskset")
         .args(["-c", &LOAD_CORE.to_string(), "wrk", "-t1"])
-        .args(["-c", &CONNECTIONS.to_string(), "-d", &format!("{seconds}s")])
+        .args(["-c", &CONNECTIONS.to_string(), "-d", &format!("{seconds}s"), "--timeout", ANSWER_LIMIT])
         .arg("-s")
         .arg(script)
         .args(["-H", &format!("Host: {HOST}")])
-        .arg(format!("{scheme}://127.0.0.1:{port}{}", scenario.request.target))
+        .arg(format!("{scheme}://{HOST}:{port}{}", scenario.request.target))
         .env("OPENSSL_CONF", offer)
         .output()
         .map_err(|error| format!("wrk: {error}"))?;

@@ -3,8 +3,8 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
-/// Host name that the contenders serve.
-pub(crate) const HOST: &str = "bench.localhost";
+/// Host name that the contenders serve: one that resolves, so that the load generator sends it as TLS server name.
+pub(crate) const HOST: &str = "localhost";
 
 /// A temporary folder with the certificate that every contender presents.
 pub(crate) struct Workdir {

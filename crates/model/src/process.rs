@@ -66,7 +66,14 @@ pub struct Listener {
     /// Whether connections begin with a PROXY protocol header.
     #[serde(default)]
     pub proxy_protocol: At<ProxyProtocol>,
+    /// With `protocol: redirect`, the port that redirects lead to: where clients reach the `https` listener. Default:
+    /// 443, which the redirect leaves out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub https_port: Option<At<Count<1, 65_535>>>,
 }
+
+/// The port that redirects lead to where a listener names none.
+pub const DEFAULT_HTTPS_PORT: u16 = 443;
 
 /// What a listener speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -276,6 +283,17 @@ impl Document for Process {
             }
         }
         for listener in &self.listeners {
+            if let Some(port) = &listener.https_port
+                && listener.protocol != ListenerProtocol::Redirect
+            {
+                problems.push(
+                    Problem::new(
+                        port.position(),
+                        "only a listener with `protocol: redirect` has an `https_port`",
+                    )
+                    .hint("remove it, or set it on the listener that redirects to this one"),
+                );
+            }
             if *listener.proxy_protocol.value() == ProxyProtocol::V1V2 && self.trusted_proxies.is_empty() {
                 problems.push(
                     Problem::new(

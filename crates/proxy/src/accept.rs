@@ -40,8 +40,8 @@ pub(crate) struct ConnectionInfo {
     pub(crate) tls_version: Option<&'static str>,
     /// The protocol agreed on by ALPN.
     pub(crate) alpn: Option<&'static str>,
-    /// Whether every request is answered with a redirect to `https://`.
-    pub(crate) redirect: bool,
+    /// The port of `https://` that every request is redirected to; `None`: requests are served here.
+    pub(crate) redirect: Option<u16>,
 }
 
 impl ConnectionInfo {
@@ -52,16 +52,27 @@ impl ConnectionInfo {
 
 /// A bound socket of one core.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
+    let socket = socket(address)?;
     socket.set_reuse_port(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Fails if anybody listens on `address`. `SO_REUSEPORT` lets every process of a user share an address, so that a
+/// second edge, started by mistake, would silently take half of the first one's connections.
+pub(crate) fn check_free(address: SocketAddr) -> io::Result<()> {
+    socket(address)?.bind(&address.into())
+}
+
+fn socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
 }
 
 /// Accepts until the core drains.
@@ -133,7 +144,10 @@ async fn connection(
         sni: None,
         tls_version: None,
         alpn: None,
-        redirect: protocol == ListenerProtocol::Redirect,
+        redirect: match protocol {
+            ListenerProtocol::Redirect { https_port } => Some(https_port),
+            ListenerProtocol::Https | ListenerProtocol::Http => None,
+        },
     };
     if proxied {
         let header =
@@ -204,4 +218,18 @@ async fn proxy_header(core: &Core, stream: &TcpStream, info: &mut ConnectionInfo
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_share_an_address_but_processes_do_not() {
+        let first = bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = first.local_addr().unwrap();
+        assert!(bind(address).is_ok());
+        assert_eq!(check_free(address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(first);
+    }
 }

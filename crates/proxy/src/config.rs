@@ -72,7 +72,10 @@ pub enum ListenerProtocol {
     /// HTTP/1.1 without TLS.
     Http,
     /// HTTP/1.1 without TLS that redirects every request to `https://`.
-    Redirect,
+    Redirect {
+        /// The port that redirects lead to.
+        https_port: u16,
+    },
 }
 
 /// Limits of HTTP/2 connections (RFC 9113 section 6.5.2).

@@ -95,6 +95,9 @@ impl Edge {
 
         // Everything is bound before anything serves: a taken address stops the start, not half of it.
         let mut listeners = config.listeners.clone();
+        for Listener { address, .. } in &listeners {
+            accept::check_free(*address).map_err(|e| StartError::Bind(*address, e))?;
+        }
         let mut sockets = Vec::new();
         for thread in 0..config.threads.max(1) {
             let mut bound = Vec::new();

@@ -317,7 +317,7 @@ mod tests {
         deadline.set(start + Duration::from_secs(5));
         std::future::poll_fn(|cx| deadline.poll_due(cx)).await;
         assert_eq!(start.elapsed().as_secs(), 5);
-        deadline.set_after(Duration::from_secs(60));
+        deadline.set_after(Duration::from_mins(1));
         deadline.set_after(Duration::from_secs(2));
         std::future::poll_fn(|cx| deadline.poll_due(cx)).await;
         assert_eq!(start.elapsed().as_secs(), 7);

@@ -32,6 +32,7 @@ pub mod sticky;
 mod testing;
 mod tls;
 mod upstream;
+pub mod wire;
 
 pub use config::{EdgeConfig, Http2Limits, Listener, ListenerProtocol};
 pub use edge::{DrainReport, Edge, StartError};

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use veloflux_model::process::DEFAULT_HTTPS_PORT;
 use veloflux_snapshot::{Action, FirewallPolicy, OverLimit, Route, Snapshot};
 
 use crate::accept::ConnectionInfo;
@@ -44,8 +45,8 @@ async fn stages<'s, C: Client>(
         route::host_name(head.authority()).ok_or(Rejection::BadRequest("the request names no host"))?;
     let tenant = route::tenant(snapshot, &host, info.sni.as_deref())?;
     observed.tenant(tenant);
-    if info.redirect {
-        return redirect_to_https(head, client, &host, observed).await;
+    if let Some(port) = info.redirect {
+        return redirect_to_https(port, head, client, &host, observed).await;
     }
     let site = route::route(tenant, &host, route::normal_path(head.path()), head)?;
     observed.route(site.route);
@@ -220,13 +221,18 @@ async fn own_response<C: Client>(
 
 /// The plain listener's only answer. The host is one of a tenant's names, so the redirect leads nowhere else.
 async fn redirect_to_https<C: Client>(
+    port: u16,
     head: &RequestHead,
     client: &mut C,
     host: &str,
     observed: &mut Observation<'_>,
 ) -> Result<(), Rejection> {
     let mut fields = Fields::default();
-    fields.push(b"Location", &fill_location("https://{host}{path}{query}", host, head.path(), head));
+    let template = match port {
+        DEFAULT_HTTPS_PORT => "https://{host}{path}{query}".to_owned(),
+        port => format!("https://{{host}}:{port}{{path}}{{query}}"),
+    };
+    fields.push(b"Location", &fill_location(&template, host, head.path(), head));
     let clock = Clock { now: observed.begun, first_byte: ANSWER_TIMEOUT, idle: ANSWER_TIMEOUT, total: None };
     own_response(client, 308, fields, &[], &clock, observed).await
 }

@@ -78,6 +78,11 @@ pub(crate) fn snapshot_of(pools: Vec<Pool>) -> Arc<Snapshot> {
         },
         firewall: None,
     });
-    let tenant = Tenant { routes: routes.collect(), state: Registry::default().tenant(&id), id };
+    let tenant = Tenant {
+        routes: routes.collect(),
+        certificates: Vec::new(),
+        state: Registry::default().tenant(&id),
+        id,
+    };
     Arc::new(Snapshot { revision: 1, tenants: vec![Arc::new(tenant)], hosts: HostTable::default() })
 }

@@ -32,7 +32,7 @@ use veloflux_waf::Ruleset;
 
 use crate::runtime::Registry;
 use crate::{HostEntry, HostTable, Pool, Snapshot, Tenant};
-use certificate::{Certificates, Loaded};
+use certificate::{Loaded, LoadedCertificates};
 use verify::Verifiers;
 
 /// What a desired state refers to but does not hold.
@@ -49,6 +49,21 @@ pub struct Inputs {
     pub native_roots: Vec<CertificateDer<'static>>,
     /// The time at which certificates have to be valid.
     pub now: SystemTime,
+    /// Which certificates may be served although they are not valid at that time.
+    pub lapsed: Lapsed,
+}
+
+/// Which certificates are served as they are although they have expired or are not valid yet. Clients then see the
+/// true reason; [`Certificate::lapsed`](crate::Certificate::lapsed) tells whoever has to renew them.
+#[derive(Debug, Clone)]
+pub enum Lapsed {
+    /// None: what an operator is about to bring in has to be right.
+    Refuse,
+    /// Those that this snapshot serves for the same tenant: they became invalid while they were served, and one
+    /// tenant's lapse must not keep every other tenant's changes out.
+    ServeAsIn(Arc<Snapshot>),
+    /// All, for the start of a process: one tenant's lapse must not keep every other tenant down.
+    Serve,
 }
 
 impl fmt::Debug for Inputs {
@@ -122,7 +137,7 @@ struct Compiler<'a> {
     inputs: &'a Inputs,
     registry: &'a Registry,
     provider: Arc<CryptoProvider>,
-    certificates: Certificates<'a>,
+    certificates: LoadedCertificates<'a>,
     verifiers: Verifiers<'a>,
     problems: Vec<Problem>,
 }
@@ -133,7 +148,7 @@ impl<'a> Compiler<'a> {
             inputs,
             registry,
             provider: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
-            certificates: Certificates::default(),
+            certificates: LoadedCertificates::default(),
             verifiers: Verifiers::default(),
             problems: Vec::new(),
         }
@@ -145,6 +160,7 @@ impl<'a> Compiler<'a> {
 
     fn tenant(&mut self, tenant: &'a desired::Tenant) -> Tenant {
         let id: Arc<str> = tenant.name.as_str().into();
+        let certificates = self.certificates(&id, tenant);
         let pools: HashMap<&str, Arc<Pool>> = tenant
             .pools
             .iter()
@@ -152,7 +168,7 @@ impl<'a> Compiler<'a> {
             .collect();
         let routes = self.routes(tenant, &pools);
         let state = self.registry.tenant(&id);
-        Tenant { id, routes, state }
+        Tenant { id, routes, certificates, state }
     }
 
     /// The tenant's host names with the certificate to present for each.
@@ -163,7 +179,7 @@ impl<'a> Compiler<'a> {
         let loaded: Vec<(&str, Option<Arc<Loaded>>)> = tenant
             .certificates
             .iter()
-            .map(|certificate| (certificate.name.as_str(), self.certificate(certificate)))
+            .map(|certificate| (certificate.name.as_str(), self.certificates.get(certificate)))
             .collect();
         let broken = loaded.iter().any(|(_, certificate)| certificate.is_none());
         tenant

@@ -8,7 +8,7 @@ pub mod compile;
 pub mod publish;
 pub mod runtime;
 
-pub use compile::{Inputs, compile};
+pub use compile::{Inputs, Lapsed, compile};
 pub use publish::{CachedReader, Publisher, Reader};
 
 use std::net::SocketAddr;
@@ -99,8 +99,37 @@ pub struct Tenant {
     pub id: Arc<str>,
     /// Routes in the order in which they are tried: the compiler sorts the most specific first.
     pub routes: Vec<Route>,
+    /// Certificates in the order of the desired state, those that no host name uses included.
+    pub certificates: Vec<Certificate>,
     /// Counters that outlive the snapshot.
     pub state: Arc<TenantState>,
+}
+
+/// A certificate of a tenant.
+#[derive(Clone)]
+pub struct Certificate {
+    /// Its name, unique within its tenant.
+    pub name: Arc<str>,
+    /// The file that it came from, as written in the desired state.
+    pub file: Arc<str>,
+    /// End of the validity of the certificate or of the intermediate that ends first, in seconds since 1970.
+    pub not_after_unix_s: i64,
+    /// Why clients refuse it, in words: when the snapshot was compiled it had expired, or was not valid yet.
+    pub lapsed: Option<Arc<str>>,
+    /// The chain and its key.
+    pub key: TlsCertificate,
+}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, file, not_after_unix_s, lapsed, key: _ } = self;
+        f.debug_struct("Certificate")
+            .field("name", name)
+            .field("file", file)
+            .field("not_after_unix_s", not_after_unix_s)
+            .field("lapsed", lapsed)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a request must look like, and what then happens to it.

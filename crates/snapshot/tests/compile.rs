@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use veloflux_model::{Desired, Document};
 use veloflux_snapshot::compile::{MAX_RING_POINTS, files_named, needs_native_roots, rulesets_named};
 use veloflux_snapshot::runtime::Registry;
-use veloflux_snapshot::{Action, Inputs, PathMatch, Publisher, Snapshot, compile};
+use veloflux_snapshot::{Action, Inputs, Lapsed, PathMatch, Publisher, Snapshot, compile};
 use veloflux_waf::{MemFiles, Ruleset, Source};
 
 fn inputs() -> Inputs {
@@ -20,6 +20,7 @@ fn inputs() -> Inputs {
         active_ruleset: None,
         native_roots: Vec::new(),
         now: SystemTime::now(),
+        lapsed: Lapsed::Refuse,
     }
 }
 
@@ -109,6 +110,32 @@ fn unusable_certificates_say_why_and_show_no_key() {
         assert!(report.contains(message) && !report.contains("SECRET"), "{report}");
         assert!(!format!("{inputs:?}").contains("BEGIN"));
     }
+}
+
+#[test]
+fn an_expired_certificate_is_served_at_start_and_while_it_stays_the_same() {
+    let text = tls_tenant("[{host: shop.example}]");
+    let mut inputs = inputs();
+    with_certificate("a", &["shop.example"], -2, &mut inputs);
+    with_certificate("b", &["b.example"], 30, &mut inputs);
+    assert!(refused(&text, &inputs).contains("expired on"));
+
+    inputs.lapsed = Lapsed::Serve;
+    let first = Arc::new(compiled(&text, &inputs));
+    assert!(first.hosts.get("shop.example").unwrap().certificate.is_some());
+    let [expired, valid] = &first.tenants[0].certificates[..] else { panic!("{first:?}") };
+    assert_eq!((&*expired.name, &*expired.file), ("a", "a.pem"));
+    assert!(expired.lapsed.as_ref().unwrap().contains("expired on"), "{expired:?}");
+    assert!(expired.not_after_unix_s < valid.not_after_unix_s && valid.lapsed.is_none());
+
+    // It became invalid while it was served: that does not keep other changes out.
+    inputs.lapsed = Lapsed::ServeAsIn(first);
+    compiled(&text, &inputs);
+    // For another tenant it is new.
+    assert!(refused(&text.replace("name: acme", "name: other"), &inputs).contains("expired on"));
+    // And so is another one that is no better.
+    with_certificate("a", &["shop.example"], -1, &mut inputs);
+    assert!(refused(&text, &inputs).contains("expired on"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `veloflux check` and `veloflux schema`: what the files must look like, without serving anything.
 
 use veloflux_model::{Desired, Process};
+use veloflux_snapshot::Lapsed;
 
 use crate::cli::{Files, Schema, SchemaOf};
 use crate::failure::{Failure, Outcome};
@@ -11,7 +12,7 @@ pub(crate) fn run(args: &Files) -> Outcome {
     let snapshot = match ProcessFile::read(&args.process) {
         Ok(process) => {
             masker(&process.process)?;
-            process.loader(args.state.as_deref()).load(1)?
+            process.loader(args.state.as_deref()).load(1, Lapsed::Refuse)?
         }
         // A wrong process file does not keep the state's problems from being shown.
         Err(report) => {

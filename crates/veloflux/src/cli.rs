@@ -92,7 +92,7 @@ pub(crate) enum CrsCommand {
         #[arg(long, value_name = "VERSION")]
         name: Option<Version>,
     },
-    /// Lists the installed versions; `*` marks the active one.
+    /// Lists the installed versions, the newest last; `*` marks the active one.
     List,
     /// Makes an installed version the one that is used where a policy names none.
     Activate {
@@ -129,7 +129,8 @@ pub(crate) struct Demo {
     /// Rule set to install if none is active yet.
     #[arg(long, value_name = "DIR|TARBALL")]
     pub(crate) crs: Option<PathBuf>,
-    /// Port of the HTTPS listener in a fresh folder; the next four are those of the metrics and the backends.
-    #[arg(long, value_name = "PORT", default_value_t = 8443, value_parser = clap::value_parser!(u16).range(1..=65_531))]
+    /// Port of the HTTPS listener in a fresh folder; the next five are those of the metrics, the three backends, and
+    /// the listener that redirects to HTTPS.
+    #[arg(long, value_name = "PORT", default_value_t = 8443, value_parser = clap::value_parser!(u16).range(1..=65_530))]
     pub(crate) port: u16,
 }

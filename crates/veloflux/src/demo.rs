@@ -45,8 +45,9 @@ impl Folder {
             let hosts: Result<Vec<Hostname>, _> = [ACME, GLOBEX].iter().map(|host| host.parse()).collect();
             dev_ca::make(&folder.certs(), &hosts.map_err(|error| Failure::new(error.message))?)?;
         }
-        let [https, metrics, one, two, three] = std::array::from_fn(|index| args.port + index as u16);
-        write_once(&folder.process(), &process_file(https, metrics))?;
+        let [https, metrics, one, two, three, redirect] =
+            std::array::from_fn(|index| args.port + index as u16);
+        write_once(&folder.process(), &process_file(https, metrics, redirect))?;
         write_once(&folder.state(), &state_file([one, two, three]))?;
         let store = Store::in_data_directory(&folder.0.join("data"));
         if store.active()?.is_none() {
@@ -105,13 +106,14 @@ fn write_once(path: &Path, content: &str) -> Outcome {
     }
 }
 
-fn process_file(port: u16, metrics: u16) -> String {
+fn process_file(port: u16, metrics: u16, redirect: u16) -> String {
     format!(
         "# What this node listens on and where its logs go; read at start. `veloflux schema process` describes it.
 data_directory: data
 state: state.yaml
 listeners:
   - {{address: \"127.0.0.1:{port}\", protocol: https}}
+  - {{address: \"127.0.0.1:{redirect}\", protocol: redirect, https_port: {port}}}
 metrics: {{address: \"127.0.0.1:{metrics}\"}}
 logs:
   access: {{output: {{file: access.log}}}}

@@ -13,7 +13,7 @@ use veloflux_model::value::Version;
 use veloflux_model::{Desired, Document, MAX_DOCUMENT_BYTES, Problem, Process, Report};
 use veloflux_snapshot::compile::{files_named, needs_native_roots, rulesets_named};
 use veloflux_snapshot::runtime::Registry;
-use veloflux_snapshot::{Inputs, Snapshot, compile};
+use veloflux_snapshot::{Inputs, Lapsed, Snapshot, compile};
 use veloflux_waf::Ruleset;
 
 use crate::crs::Store;
@@ -75,8 +75,9 @@ impl Loader {
         }
     }
 
-    /// Reads and compiles everything into the snapshot of `revision`.
-    pub(crate) fn load(&mut self, revision: u64) -> Result<Snapshot, Report> {
+    /// Reads and compiles everything into the snapshot of `revision`. Certificates that are not valid now, but are
+    /// served according to `lapsed`, are warned of one by one.
+    pub(crate) fn load(&mut self, revision: u64, lapsed: Lapsed) -> Result<Snapshot, Report> {
         self.loaded = self.look();
         for own in [self.state_file.clone(), self.store.active_file()] {
             self.note(own);
@@ -99,9 +100,11 @@ impl Loader {
         let (active_ruleset, rulesets) = self.rulesets(&state)?;
         let native_roots = if needs_native_roots(&state) { native_roots() } else { Vec::new() };
         let state_file = self.state_file.display().to_string();
-        let inputs =
-            Inputs { state_file, files, rulesets, active_ruleset, native_roots, now: SystemTime::now() };
-        compile(&state, &inputs, &self.registry, revision)
+        let now = SystemTime::now();
+        let inputs = Inputs { state_file, files, rulesets, active_ruleset, native_roots, now, lapsed };
+        let snapshot = compile(&state, &inputs, &self.registry, revision)?;
+        warn_of_lapsed(&snapshot);
+        Ok(snapshot)
     }
 
     fn note(&mut self, path: PathBuf) {
@@ -192,6 +195,23 @@ pub(crate) fn read_document<D: Document>(path: &Path) -> Result<D, Report> {
 
 fn folder_of(path: &Path) -> PathBuf {
     path.parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+fn warn_of_lapsed(snapshot: &Snapshot) {
+    for tenant in &snapshot.tenants {
+        for certificate in &tenant.certificates {
+            if let Some(why) = &certificate.lapsed {
+                tracing::warn!(
+                    tenant = &*tenant.id,
+                    certificate = &*certificate.name,
+                    file = &*certificate.file,
+                    not_after_unix_s = certificate.not_after_unix_s,
+                    %why,
+                    "clients will refuse this certificate; it is served as it is until its file is replaced"
+                );
+            }
+        }
+    }
 }
 
 /// The authorities that the system trusts; those that cannot be read are left out, and said.

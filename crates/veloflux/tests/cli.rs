@@ -151,6 +151,10 @@ fn rule_sets_are_installed_listed_and_activated() {
     assert_eq!(code(&crs(&["activate", "9.1.0"])), Some(0));
     assert_eq!(stdout(&crs(&["list"])), "* 9.1.0\n  other\n");
     assert_eq!(code(&crs(&["activate", "9.2.0"])), Some(1));
+    for version in ["10.0.0", "9.28.0", "9.9.0"] {
+        assert_eq!(code(&crs(&["install", "--from", &good, "--name", version])), Some(0));
+    }
+    assert_eq!(stdout(&crs(&["list"])), "  9.1.0\n* 9.9.0\n  9.28.0\n  10.0.0\n  other\n");
 }
 
 #[test]

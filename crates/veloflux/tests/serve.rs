@@ -87,9 +87,13 @@ impl Drop for Serving {
 
 /// The whole response to a request on a connection of its own.
 fn ask(address: SocketAddr, path: &str) -> String {
+    ask_of(address, "a.localhost", path)
+}
+
+fn ask_of(address: SocketAddr, host: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: a.localhost\r\nConnection: close\r\n\r\n").unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
     let mut response = String::new();
     stream.read_to_string(&mut response).unwrap();
     response
@@ -267,18 +271,18 @@ fn release(folder: &Path) -> String {
     root.to_str().unwrap().to_owned()
 }
 
-/// The first of five ports in a row that nobody listens on, below those that the system gives to connections.
-fn five_free_ports() -> u16 {
-    let first = 15_000 + (std::process::id() % 3_000) as u16 * 5;
-    let free = |port: u16| (port..port + 5).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
-    (first..32_000).step_by(5).find(|port| free(*port)).unwrap()
+/// The first of six ports in a row that nobody listens on, below those that the system gives to connections.
+fn six_free_ports() -> u16 {
+    let first = 15_000 + (std::process::id() % 2_500) as u16 * 6;
+    let free = |port: u16| (port..port + 6).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
+    (first..32_000).step_by(6).find(|port| free(*port)).unwrap()
 }
 
 #[test]
 fn the_demo_makes_what_it_needs_and_says_what_to_try() {
     let folder = tempfile::tempdir().unwrap();
     let crs = release(folder.path());
-    let port = five_free_ports();
+    let port = six_free_ports();
     let start = |crs: &[&str]| {
         Command::new(env!("CARGO_BIN_EXE_veloflux"))
             .args(["demo", "--dir", "run", "--port", &port.to_string()])
@@ -305,6 +309,10 @@ fn the_demo_makes_what_it_needs_and_says_what_to_try() {
         let ready = ask(SocketAddr::from(([127, 0, 0, 1], port + 1)), "/readyz");
         assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
         assert!(ask(SocketAddr::from(([127, 0, 0, 1], port + 3)), "/").contains("Hello from acme-2"));
+        let redirect = SocketAddr::from(([127, 0, 0, 1], port + 5));
+        let redirected = ask_of(redirect, "acme.localhost", "/a?b=c");
+        let location = format!("https://acme.localhost:{port}/a?b=c\r\n");
+        assert!(redirected.starts_with("HTTP/1.1 308") && redirected.contains(&location), "{redirected}");
         let told = Command::new("kill").args(["-INT", &demo.id().to_string()]).status().unwrap();
         assert!(told.success() && demo.wait().unwrap().success());
     }

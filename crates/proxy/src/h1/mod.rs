@@ -4,6 +4,7 @@
 pub(crate) mod body;
 pub(crate) mod parse;
 pub(crate) mod server;
+pub(crate) mod transfer;
 
 use crate::head::{Fields, Known, tokens};
 

@@ -11,29 +11,24 @@ use tokio::time::Instant;
 use crate::accept::ConnectionInfo;
 use crate::core::Core;
 use crate::exchange::{Body, Client, ClientError, OutgoingResponse};
-use crate::h1::body::{Decoder, Part, push_chunk_size};
+use crate::h1::body::{Decoder, Part};
 use crate::h1::parse::{HeadError, HeadScanner, may_begin_request};
+use crate::h1::transfer::{Framing, Inflow, Outflow};
 use crate::h1::{nominates, parse, push_decimal, push_field, stays_behind};
 use crate::head::{BodyLength, Fields, Known, RequestHead, Version};
 use crate::io::{Buffer, Deadline, Outbox, Stream};
 use crate::limits::MAX_DISCARD_BYTES;
 use crate::serve;
 
-/// Responses up to this size leave in one write together with their head; larger bodies go out from where they
-/// lie.
-const COALESCE_BYTES: usize = 8 * 1024;
-
 /// A client that speaks HTTP/1.
 pub(crate) struct H1Client {
     stream: Stream,
-    inbox: Buffer,
-    outbox: Outbox,
+    inflow: Inflow,
+    outflow: Outflow,
     scanner: HeadScanner,
-    decoder: Decoder,
-    /// Body bytes at the front of `inbox` that the decoder has shown.
-    available: usize,
     deadline: Deadline,
-    response: ResponseState,
+    /// Whether the response's head has been queued.
+    started: bool,
     version: Version,
     /// Whether the request was HEAD.
     for_head: bool,
@@ -42,19 +37,15 @@ pub(crate) struct H1Client {
     aborted: bool,
 }
 
-/// Where the response stands.
+/// How a response ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ResponseState {
-    Waiting,
-    /// No body follows, whatever is offered (HEAD, 204, 304).
-    Bodiless,
-    /// As many bytes as Content-Length says.
+enum Delimiter {
+    /// With its head, whatever that says of a body (HEAD, 204, 304).
+    Head,
     Length(u64),
-    /// Chunked; this many bytes of the chunk that was begun are still to come.
-    Chunked(usize),
-    /// Until the connection closes.
+    Chunks,
+    /// With the connection.
     Close,
-    Ended,
 }
 
 /// What comes next on a connection.
@@ -67,13 +58,11 @@ enum Next {
 pub(crate) async fn run(core: Rc<Core>, stream: Stream, info: ConnectionInfo) {
     let mut client = H1Client {
         stream,
-        inbox: Buffer::default(),
-        outbox: Outbox::default(),
+        inflow: Inflow::default(),
+        outflow: Outflow::default(),
         scanner: HeadScanner::default(),
-        decoder: Decoder::default(),
-        available: 0,
         deadline: Deadline::after(core.config.header_timeout),
-        response: ResponseState::Waiting,
+        started: false,
         version: Version::Http11,
         for_head: false,
         expect_continue: false,
@@ -109,20 +98,20 @@ impl H1Client {
         since: Instant,
     ) -> Result<Next, HeadError> {
         self.scanner.reset();
-        self.available = 0;
-        self.response = ResponseState::Waiting;
-        let mut idle = self.inbox.is_empty();
+        self.started = false;
+        let inbox = &mut self.inflow.buffer;
+        let mut idle = inbox.is_empty();
         let timeout = if idle { core.config.keep_alive_timeout } else { core.config.header_timeout };
         self.deadline.set(since + timeout);
         let mut drain = core.drain.watch();
         let end = poll_fn(|cx| {
             loop {
-                while let [b'\r', b'\n', ..] = self.inbox.filled() {
+                while let [b'\r', b'\n', ..] = inbox.filled() {
                     // One empty line before a request line is tolerated (RFC 9112 section 2.2); each is consumed
                     // only together with the CRLF, so this stays bounded by what the client sends in time.
-                    self.inbox.consume(2);
+                    inbox.consume(2);
                 }
-                let filled = self.inbox.filled();
+                let filled = inbox.filled();
                 if let Some(&first) = filled.first() {
                     if !may_begin_request(first) {
                         return Poll::Ready(Err(HeadError::Malformed(
@@ -137,7 +126,7 @@ impl H1Client {
                         self.deadline.set_after(core.config.header_timeout);
                     }
                 }
-                match self.inbox.poll_read(&mut self.stream, cx) {
+                match inbox.poll_read(&mut self.stream, cx) {
                     Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Ok(None)),
                     Poll::Ready(Ok(_)) => {}
                     Poll::Pending => {
@@ -152,9 +141,9 @@ impl H1Client {
         })
         .await?;
         let Some(end) = end else { return Ok(Next::Closed) };
-        parse::request(&self.inbox.filled()[..end], &core.config.head_limits(), head)?;
-        self.inbox.consume(end);
-        self.decoder = Decoder::new(head.body);
+        parse::request(&inbox.filled()[..end], &core.config.head_limits(), head)?;
+        inbox.consume(end);
+        self.inflow.begin(Decoder::new(head.body));
         self.version = head.version;
         self.for_head = head.method() == b"HEAD";
         self.expect_continue = head.expect_continue;
@@ -175,16 +164,17 @@ impl H1Client {
             if self.deadline.poll_due(cx).is_ready() {
                 return Poll::Ready(());
             }
-            let _ = ready!(self.outbox.poll_flush(&mut self.stream, cx));
+            let _ = ready!(self.outflow.outbox.poll_flush(&mut self.stream, cx));
             let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
             loop {
-                let unread = self.inbox.filled().len();
-                self.inbox.consume(unread);
+                let inbox = &mut self.inflow.buffer;
+                let unread = inbox.filled().len();
+                inbox.consume(unread);
                 discarded += unread as u64;
                 if discarded > MAX_DISCARD_BYTES {
                     return Poll::Ready(());
                 }
-                match ready!(self.inbox.poll_read(&mut self.stream, cx)) {
+                match ready!(inbox.poll_read(&mut self.stream, cx)) {
                     Ok(n) if n > 0 => {}
                     _ => return Poll::Ready(()),
                 }
@@ -196,11 +186,11 @@ impl H1Client {
     /// The parts that a tunnel works on: the stream, and what was read ahead.
     pub(crate) fn tunnel_parts(&mut self) -> (&mut Stream, &mut Buffer, &mut Outbox, &mut Deadline) {
         self.keep_alive = false;
-        (&mut self.stream, &mut self.inbox, &mut self.outbox, &mut self.deadline)
+        (&mut self.stream, &mut self.inflow.buffer, &mut self.outflow.outbox, &mut self.deadline)
     }
 
-    fn write_head(&mut self, response: &OutgoingResponse<'_>) {
-        let out = &mut self.outbox.bytes;
+    fn write_head(&mut self, response: &OutgoingResponse<'_>, delimiter: Delimiter) {
+        let out = &mut self.outflow.outbox.bytes;
         out.extend_from_slice(b"HTTP/1.1 ");
         push_decimal(out, u64::from(response.status));
         out.push(b' ');
@@ -209,10 +199,9 @@ impl H1Client {
         out.extend_from_slice(b"\r\n");
         let fields = &response.head.fields;
         let nominated = nominates(fields);
-        let keeps_length = self.response == ResponseState::Bodiless;
         for (known, name, value) in fields.iter() {
             let skip = match known {
-                Known::ContentLength => !keeps_length,
+                Known::ContentLength => delimiter != Delimiter::Head,
                 Known::Upgrade => !response.upgrade,
                 // Ours is among the added fields; a backend that repeats it must not double it.
                 Known::XRequestId => true,
@@ -225,14 +214,14 @@ impl H1Client {
         for (_, name, value) in response.added.iter() {
             push_field(out, name, value);
         }
-        match self.response {
-            ResponseState::Length(n) => {
+        match delimiter {
+            Delimiter::Length(n) => {
                 out.extend_from_slice(b"Content-Length: ");
                 push_decimal(out, n);
                 out.extend_from_slice(b"\r\n");
             }
-            ResponseState::Chunked(_) => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
-            _ => {}
+            Delimiter::Chunks => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            Delimiter::Head | Delimiter::Close => {}
         }
         if response.upgrade {
             out.extend_from_slice(b"Connection: upgrade\r\n");
@@ -248,24 +237,18 @@ impl H1Client {
 impl Client for H1Client {
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Body, ClientError>> {
         loop {
-            let (skip, part) =
-                self.decoder.look(self.inbox.filled()).map_err(|e| ClientError::Malformed(e.0))?;
-            self.inbox.consume(skip);
-            match part {
-                Part::Data(n) => {
-                    self.available = n;
-                    return Poll::Ready(Ok(Body::Data));
-                }
+            match self.inflow.look().map_err(|e| ClientError::Malformed(e.0))? {
+                Part::Data(_) => return Poll::Ready(Ok(Body::Data)),
                 Part::End => return Poll::Ready(Ok(Body::End)),
                 Part::More => {
-                    if std::mem::take(&mut self.expect_continue) && !self.started() {
-                        self.outbox.bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+                    if !self.started {
+                        let outbox = &mut self.outflow.outbox;
+                        if std::mem::take(&mut self.expect_continue) {
+                            outbox.bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+                        }
+                        ready!(outbox.poll_flush(&mut self.stream, cx)).map_err(|_| ClientError::Gone)?;
                     }
-                    if !self.started() {
-                        ready!(self.outbox.poll_flush(&mut self.stream, cx))
-                            .map_err(|_| ClientError::Gone)?;
-                    }
-                    let read = ready!(self.inbox.poll_read(&mut self.stream, cx));
+                    let read = ready!(self.inflow.buffer.poll_read(&mut self.stream, cx));
                     if read.map_err(|_| ClientError::Gone)? == 0 {
                         return Poll::Ready(Err(ClientError::Gone));
                     }
@@ -275,94 +258,53 @@ impl Client for H1Client {
     }
 
     fn body(&self) -> &[u8] {
-        &self.inbox.filled()[..self.available]
+        self.inflow.body()
     }
 
     fn consume(&mut self, n: usize) {
-        self.inbox.consume(n);
-        self.decoder.took(n);
-        self.available -= n;
+        self.inflow.consume(n);
     }
 
     fn trailers(&self) -> Option<&Fields> {
-        let trailers = self.decoder.trailers();
-        (!trailers.list.is_empty()).then_some(trailers)
+        self.inflow.trailers()
     }
 
     fn start(&mut self, response: &OutgoingResponse<'_>) -> Result<(), ClientError> {
         // A request body that nobody has read to its end would be taken for the next request.
-        if !self.decoder.is_end() && !response.upgrade {
+        if !self.inflow.is_end() && !response.upgrade {
             self.keep_alive = false;
         }
-        self.response = match response.body {
-            _ if response.upgrade => ResponseState::Close,
-            _ if self.for_head || response.status == 204 || response.status == 304 => ResponseState::Bodiless,
-            BodyLength::None => ResponseState::Length(0),
-            BodyLength::Known(n) => ResponseState::Length(n),
+        let delimiter = match response.body {
+            _ if response.upgrade => Delimiter::Close,
+            _ if self.for_head || response.status == 204 || response.status == 304 => Delimiter::Head,
+            BodyLength::None => Delimiter::Length(0),
+            BodyLength::Known(n) => Delimiter::Length(n),
             BodyLength::Unknown if self.version == Version::Http10 => {
                 self.keep_alive = false;
-                ResponseState::Close
+                Delimiter::Close
             }
-            BodyLength::Unknown => ResponseState::Chunked(0),
+            BodyLength::Unknown => Delimiter::Chunks,
         };
-        self.write_head(response);
+        self.write_head(response, delimiter);
+        self.outflow.begin(match delimiter {
+            Delimiter::Head => Framing::Bodiless,
+            Delimiter::Length(_) | Delimiter::Close => Framing::Plain,
+            Delimiter::Chunks => Framing::Chunked(0),
+        });
+        self.started = true;
         Ok(())
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<Result<usize, ClientError>> {
-        let gone = |_| ClientError::Gone;
-        let out = &mut self.outbox;
-        let coalesce = out.bytes.len() + data.len() <= COALESCE_BYTES;
-        match &mut self.response {
-            ResponseState::Waiting | ResponseState::Bodiless | ResponseState::Ended => {
-                Poll::Ready(Ok(data.len()))
-            }
-            ResponseState::Length(_) | ResponseState::Close if coalesce => {
-                out.bytes.extend_from_slice(data);
-                Poll::Ready(Ok(data.len()))
-            }
-            ResponseState::Length(_) | ResponseState::Close => {
-                out.poll_write(&mut self.stream, cx, data).map_err(gone)
-            }
-            ResponseState::Chunked(0) if coalesce => {
-                push_chunk_size(&mut out.bytes, data.len());
-                out.bytes.extend_from_slice(data);
-                out.bytes.extend_from_slice(b"\r\n");
-                Poll::Ready(Ok(data.len()))
-            }
-            ResponseState::Chunked(left) => {
-                if *left == 0 {
-                    push_chunk_size(&mut out.bytes, data.len());
-                    *left = data.len();
-                }
-                let n = ready!(out.poll_write(&mut self.stream, cx, &data[..data.len().min(*left)]))
-                    .map_err(gone)?;
-                *left -= n;
-                if *left == 0 {
-                    out.bytes.extend_from_slice(b"\r\n");
-                }
-                Poll::Ready(Ok(n))
-            }
-        }
+        self.outflow.poll_send(&mut self.stream, cx, data).map_err(|_| ClientError::Gone)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
-        self.outbox.poll_flush(&mut self.stream, cx).map_err(|_| ClientError::Gone)
+        self.outflow.outbox.poll_flush(&mut self.stream, cx).map_err(|_| ClientError::Gone)
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>, trailers: Option<&Fields>) -> Poll<Result<(), ClientError>> {
-        if let ResponseState::Chunked(_) = self.response {
-            let out = &mut self.outbox.bytes;
-            out.extend_from_slice(b"0\r\n");
-            for (known, name, value) in trailers.into_iter().flat_map(Fields::iter) {
-                // Framing and routing fields have no meaning in a trailer (RFC 9110 section 6.5.1).
-                if known == Known::Other {
-                    push_field(out, name, value);
-                }
-            }
-            out.extend_from_slice(b"\r\n");
-        }
-        self.response = ResponseState::Ended;
+        self.outflow.end(trailers);
         self.poll_flush(cx)
     }
 
@@ -380,7 +322,7 @@ impl Client for H1Client {
     }
 
     fn started(&self) -> bool {
-        self.response != ResponseState::Waiting
+        self.started
     }
 
     fn deadline(&mut self) -> &mut Deadline {

@@ -11,7 +11,7 @@ use prometheus_client::metrics::MetricType;
 use veloflux_snapshot::runtime::{DURATION_BOUNDS_US, Histogram, TenantState};
 use veloflux_snapshot::{Backend, Pool, Snapshot};
 
-use super::{MAX_BACKENDS, MAX_TENANTS, NO_TENANT, OTHER_TENANT, Sources};
+use super::{MAX_BACKENDS, MAX_CERTIFICATES, MAX_TENANTS, NO_TENANT, OTHER_TENANT, Sources};
 use crate::eject;
 
 /// Encodes what `Sources` lead to, anew for each scrape.
@@ -25,6 +25,7 @@ impl Collector for Reading {
         let mut families = Families(encoder);
         tenants(&mut families, &by_tenant(&snapshot, &sources.process.nobody))?;
         backends(&mut families, &snapshot, (sources.now_ms)())?;
+        certificates(&mut families, &snapshot)?;
         process(&mut families, sources, snapshot.revision)
     }
 }
@@ -80,6 +81,26 @@ fn backends(families: &mut Families<'_>, snapshot: &Snapshot, now_ms: u64) -> fm
         ([("state", state)], count as i64)
     });
     families.gauges("veloflux_backends", "Backends by state", counts.into_iter())
+}
+
+fn certificates(families: &mut Families<'_>, snapshot: &Snapshot) -> fmt::Result {
+    let mut ends: Vec<_> = snapshot
+        .tenants
+        .iter()
+        .flat_map(|tenant| tenant.certificates.iter().map(move |certificate| (&*tenant.id, certificate)))
+        .map(|(tenant, certificate)| {
+            (certificate.not_after_unix_s, [("tenant", tenant), ("certificate", &*certificate.name)])
+        })
+        .collect();
+    if ends.len() > MAX_CERTIFICATES {
+        ends.select_nth_unstable(MAX_CERTIFICATES);
+        ends.truncate(MAX_CERTIFICATES);
+    }
+    families.gauges(
+        "veloflux_certificate_not_after_seconds",
+        "When a certificate, or its intermediate that ends first, expires, in seconds since 1970",
+        ends.into_iter().map(|(end, labels)| (labels, end)),
+    )
 }
 
 fn condition(pool: &Pool, backend: &Backend, now_ms: u64) -> &'static str {

@@ -28,6 +28,9 @@ pub const MAX_TENANTS: usize = 200;
 /// Backends with a series of their own.
 pub const MAX_BACKENDS: usize = 1_000;
 
+/// Certificates with a series of their own; those that expire first are shown.
+pub const MAX_CERTIFICATES: usize = 1_000;
+
 /// The label of all tenants over [`MAX_TENANTS`] together.
 pub const OTHER_TENANT: &str = "_other";
 

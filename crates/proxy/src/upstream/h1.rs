@@ -3,26 +3,22 @@
 use std::task::{Context, Poll, ready};
 
 use crate::exchange::{Backend, BackendError, Body};
-use crate::h1::body::{Decoder, Part, push_chunk_size};
+use crate::h1::body::{Decoder, Part};
 use crate::h1::parse::{self, HeadError, HeadLimits, HeadScanner};
+use crate::h1::transfer::{Framing, Inflow, Outflow};
 use crate::h1::{push_decimal, push_field};
 use crate::head::{BodyLength, Fields, Known, ResponseHead};
 use crate::io::{Buffer, Deadline, Outbox, Stream};
 use crate::limits::MAX_INTERIM_RESPONSES;
 use crate::upstream::OutgoingRequest;
 
-/// Request-body bytes that are gathered with the head into one write.
-const COALESCE_BYTES: usize = 8 * 1024;
-
 /// A connection to a backend that speaks HTTP/1.
 #[derive(Debug)]
 pub(crate) struct H1Backend {
     stream: Stream,
-    inbox: Buffer,
-    outbox: Outbox,
+    inflow: Inflow,
+    outflow: Outflow,
     scanner: HeadScanner,
-    decoder: Decoder,
-    available: usize,
     limits: HeadLimits,
     /// Whether the connection has served an exchange before.
     reused: bool,
@@ -30,7 +26,6 @@ pub(crate) struct H1Backend {
     heard: bool,
     interim: u32,
     for_head: bool,
-    chunked: Option<usize>,
     request_ended: bool,
     head_received: bool,
     keep_alive: bool,
@@ -40,17 +35,14 @@ impl H1Backend {
     pub(crate) fn new(stream: Stream, limits: HeadLimits) -> Self {
         Self {
             stream,
-            inbox: Buffer::default(),
-            outbox: Outbox::default(),
+            inflow: Inflow::default(),
+            outflow: Outflow::default(),
             scanner: HeadScanner::default(),
-            decoder: Decoder::default(),
-            available: 0,
             limits,
             reused: false,
             heard: false,
             interim: 0,
             for_head: false,
-            chunked: None,
             request_ended: false,
             head_received: false,
             keep_alive: false,
@@ -64,7 +56,7 @@ impl H1Backend {
     /// be sent twice and so could not be repeated if the backend had just closed.
     pub(crate) fn is_usable(&self, careful: bool) -> bool {
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        if !self.inbox.is_empty() || self.stream.tcp().poll_read_ready(&mut cx).is_ready() {
+        if !self.inflow.buffer.is_empty() || self.stream.tcp().poll_read_ready(&mut cx).is_ready() {
             return false;
         }
         let mut byte = [std::mem::MaybeUninit::uninit()];
@@ -77,31 +69,29 @@ impl H1Backend {
         self.keep_alive
             && self.request_ended
             && self.head_received
-            && self.decoder.is_end()
-            && self.inbox.is_empty()
-            && self.outbox.is_empty()
+            && self.inflow.is_end()
+            && self.inflow.buffer.is_empty()
+            && self.outflow.outbox.is_empty()
     }
 
     /// Makes the connection ready to be kept idle.
     pub(crate) fn park(&mut self) {
         self.reused = true;
-        self.inbox.release();
+        self.inflow.buffer.release();
     }
 
     /// Queues a request head.
     pub(crate) fn start(&mut self, request: &OutgoingRequest<'_>) {
         self.scanner.reset();
-        self.available = 0;
         self.heard = false;
         self.interim = 0;
         self.request_ended = false;
         self.head_received = false;
         self.keep_alive = false;
-        self.decoder = Decoder::default();
+        self.inflow.begin(Decoder::default());
         self.for_head = request.head.method() == b"HEAD";
-        self.chunked = (request.body == BodyLength::Unknown).then_some(0);
-        self.outbox.clear();
-        let out = &mut self.outbox.bytes;
+        self.outflow.outbox.clear();
+        let out = &mut self.outflow.outbox.bytes;
         out.extend_from_slice(request.head.method());
         out.push(b' ');
         out.extend_from_slice(&request.target);
@@ -127,12 +117,17 @@ impl H1Backend {
             push_field(out, b"Upgrade", protocol);
         }
         out.extend_from_slice(b"\r\n");
+        self.outflow.begin(match request.body {
+            BodyLength::None => Framing::Bodiless,
+            BodyLength::Known(_) => Framing::Plain,
+            BodyLength::Unknown => Framing::Chunked(0),
+        });
     }
 
     /// The parts that a tunnel works on.
     pub(crate) fn tunnel_parts(&mut self) -> (&mut Stream, &mut Buffer, &mut Outbox) {
         self.keep_alive = false;
-        (&mut self.stream, &mut self.inbox, &mut self.outbox)
+        (&mut self.stream, &mut self.inflow.buffer, &mut self.outflow.outbox)
     }
 
     /// A connection that ends before the first byte of an answer was closed while it lay idle.
@@ -142,7 +137,7 @@ impl H1Backend {
 
     /// Reads one more piece; an end is an error unless the body may end so.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, BackendError>> {
-        match ready!(self.inbox.poll_read(&mut self.stream, cx)) {
+        match ready!(self.inflow.buffer.poll_read(&mut self.stream, cx)) {
             Ok(n) => {
                 self.heard |= n > 0;
                 Poll::Ready(Ok(n))
@@ -155,39 +150,12 @@ impl H1Backend {
 impl Backend for H1Backend {
     fn poll_send(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<Result<usize, BackendError>> {
         let broken = self.broken();
-        let out = &mut self.outbox;
-        let coalesce = out.bytes.len() + data.len() <= COALESCE_BYTES;
-        match &mut self.chunked {
-            None if coalesce => {
-                out.bytes.extend_from_slice(data);
-                Poll::Ready(Ok(data.len()))
-            }
-            None => out.poll_write(&mut self.stream, cx, data).map_err(|_| broken),
-            Some(0) if coalesce => {
-                push_chunk_size(&mut out.bytes, data.len());
-                out.bytes.extend_from_slice(data);
-                out.bytes.extend_from_slice(b"\r\n");
-                Poll::Ready(Ok(data.len()))
-            }
-            Some(left) => {
-                if *left == 0 {
-                    push_chunk_size(&mut out.bytes, data.len());
-                    *left = data.len();
-                }
-                let n = ready!(out.poll_write(&mut self.stream, cx, &data[..data.len().min(*left)]))
-                    .map_err(|_| broken)?;
-                *left -= n;
-                if *left == 0 {
-                    out.bytes.extend_from_slice(b"\r\n");
-                }
-                Poll::Ready(Ok(n))
-            }
-        }
+        self.outflow.poll_send(&mut self.stream, cx, data).map_err(|_| broken)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BackendError>> {
         let broken = self.broken();
-        self.outbox.poll_flush(&mut self.stream, cx).map_err(|_| broken)
+        self.outflow.outbox.poll_flush(&mut self.stream, cx).map_err(|_| broken)
     }
 
     fn poll_end(
@@ -195,16 +163,7 @@ impl Backend for H1Backend {
         cx: &mut Context<'_>,
         trailers: Option<&Fields>,
     ) -> Poll<Result<(), BackendError>> {
-        if self.chunked.take().is_some() {
-            let out = &mut self.outbox.bytes;
-            out.extend_from_slice(b"0\r\n");
-            for (known, name, value) in trailers.into_iter().flat_map(Fields::iter) {
-                if known == Known::Other {
-                    push_field(out, name, value);
-                }
-            }
-            out.extend_from_slice(b"\r\n");
-        }
+        self.outflow.end(trailers);
         ready!(self.poll_flush(cx))?;
         self.request_ended = true;
         Poll::Ready(Ok(()))
@@ -212,10 +171,10 @@ impl Backend for H1Backend {
 
     fn poll_head(&mut self, cx: &mut Context<'_>, head: &mut ResponseHead) -> Poll<Result<(), BackendError>> {
         loop {
-            match self.scanner.scan(self.inbox.filled(), &self.limits) {
+            match self.scanner.scan(self.inflow.buffer.filled(), &self.limits) {
                 Err(_) => return Poll::Ready(Err(BackendError::Malformed("the response head is malformed"))),
                 Ok(Some(end)) => {
-                    let raw = &self.inbox.filled()[..end];
+                    let raw = &self.inflow.buffer.filled()[..end];
                     if let Err(error) = parse::response(raw, &self.limits, self.for_head, head) {
                         return Poll::Ready(Err(BackendError::Malformed(match error {
                             HeadError::Malformed(why) => why,
@@ -224,7 +183,7 @@ impl Backend for H1Backend {
                             _ => "the response head is too large",
                         })));
                     }
-                    self.inbox.consume(end);
+                    self.inflow.buffer.consume(end);
                     self.scanner.reset();
                     if head.status < 200 && head.status != 101 {
                         self.interim += 1;
@@ -237,7 +196,8 @@ impl Backend for H1Backend {
                     self.keep_alive = head.keep_alive && head.status != 101;
                     let until_close = head.body == BodyLength::Unknown
                         && head.fields.first(Known::TransferEncoding).is_none();
-                    self.decoder = if until_close { Decoder::until_close() } else { Decoder::new(head.body) };
+                    let body = if until_close { Decoder::until_close() } else { Decoder::new(head.body) };
+                    self.inflow.begin(body);
                     return Poll::Ready(Ok(()));
                 }
                 Ok(None) => {
@@ -251,19 +211,13 @@ impl Backend for H1Backend {
 
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Body, BackendError>> {
         loop {
-            let look = self.decoder.look(self.inbox.filled());
-            let (skip, part) = look.map_err(|e| BackendError::Malformed(e.0))?;
-            self.inbox.consume(skip);
-            match part {
-                Part::Data(n) => {
-                    self.available = n;
-                    return Poll::Ready(Ok(Body::Data));
-                }
+            match self.inflow.look().map_err(|e| BackendError::Malformed(e.0))? {
+                Part::Data(_) => return Poll::Ready(Ok(Body::Data)),
                 Part::End => return Poll::Ready(Ok(Body::End)),
                 Part::More => {
                     if ready!(self.poll_more(cx))? == 0 {
                         self.keep_alive = false;
-                        self.decoder.eof().map_err(|_| BackendError::Broken)?;
+                        self.inflow.eof().map_err(|_| BackendError::Broken)?;
                     }
                 }
             }
@@ -271,18 +225,15 @@ impl Backend for H1Backend {
     }
 
     fn body(&self) -> &[u8] {
-        &self.inbox.filled()[..self.available]
+        self.inflow.body()
     }
 
     fn consume(&mut self, n: usize) {
-        self.inbox.consume(n);
-        self.decoder.took(n);
-        self.available -= n;
+        self.inflow.consume(n);
     }
 
     fn trailers(&self) -> Option<&Fields> {
-        let trailers = self.decoder.trailers();
-        (!trailers.list.is_empty()).then_some(trailers)
+        self.inflow.trailers()
     }
 }
 

@@ -9,7 +9,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use veloflux_model::desired::Certificate;
+use veloflux_model::desired::{self, Certificate};
 use veloflux_model::value::Hostname;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
@@ -17,6 +17,7 @@ use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
 
 use super::Compiler;
+use super::Lapsed;
 use crate::TlsCertificate;
 
 /// Longest chain, the certificate itself included.
@@ -30,6 +31,8 @@ const MAX_LISTED_NAMES: usize = 20;
 pub(super) struct Loaded {
     pub(super) key: TlsCertificate,
     names: Vec<CoveredName>,
+    not_after_unix_s: i64,
+    lapse: Option<Unusable>,
 }
 
 #[derive(Debug)]
@@ -68,8 +71,19 @@ impl Loaded {
 
 /// Certificates by their two files: tenants that share one share it in memory too.
 #[derive(Default)]
-pub(super) struct Certificates<'a> {
+pub(super) struct LoadedCertificates<'a> {
     by_files: HashMap<(&'a str, &'a str), Result<Arc<Loaded>, Unusable>>,
+}
+
+impl<'a> LoadedCertificates<'a> {
+    /// The certificate, if it was loaded before and can be used.
+    pub(super) fn get(&self, certificate: &'a Certificate) -> Option<Arc<Loaded>> {
+        self.by_files.get(&files_of(certificate))?.as_ref().ok().cloned()
+    }
+}
+
+fn files_of(certificate: &Certificate) -> (&str, &str) {
+    (certificate.cert_file.as_str(), certificate.key_file.as_str())
 }
 
 /// Why a certificate cannot be used.
@@ -82,26 +96,61 @@ struct Unusable {
 }
 
 impl<'a> Compiler<'a> {
-    pub(super) fn certificate(&mut self, certificate: &'a Certificate) -> Option<Arc<Loaded>> {
+    /// The certificates of `tenant`, whose id is `id`; those that cannot be used are reported and left out.
+    pub(super) fn certificates(&mut self, id: &str, tenant: &'a desired::Tenant) -> Vec<crate::Certificate> {
+        let usable = tenant.certificates.iter().filter_map(|certificate| {
+            let loaded = self.load(certificate)?;
+            if let Some(lapse) = loaded.lapse.as_ref().filter(|_| !self.is_served(id, &loaded)) {
+                self.unusable(certificate, lapse.clone());
+            }
+            Some(crate::Certificate {
+                name: certificate.name.as_str().into(),
+                file: certificate.cert_file.as_str().into(),
+                not_after_unix_s: loaded.not_after_unix_s,
+                lapsed: loaded.lapse.as_ref().map(|lapse| lapse.message.as_str().into()),
+                key: loaded.key.clone(),
+            })
+        });
+        usable.collect()
+    }
+
+    /// Whether the tenant `id` is served with `loaded` whether it is valid or not.
+    fn is_served(&self, id: &str, loaded: &Loaded) -> bool {
+        match &self.inputs.lapsed {
+            Lapsed::Refuse => false,
+            Lapsed::Serve => true,
+            Lapsed::ServeAsIn(snapshot) => snapshot
+                .tenants
+                .iter()
+                .filter(|tenant| *tenant.id == *id)
+                .flat_map(|tenant| &tenant.certificates)
+                .any(|served| served.key.cert == loaded.key.cert),
+        }
+    }
+
+    fn load(&mut self, certificate: &'a Certificate) -> Option<Arc<Loaded>> {
         let cert_pem = self.file("cert_file", &certificate.cert_file);
         let key_pem = self.file("key_file", &certificate.key_file);
         let (cert_pem, key_pem) = (cert_pem?, key_pem?);
-        let files = (certificate.cert_file.as_str(), certificate.key_file.as_str());
         let (provider, now) = (&self.provider, self.inputs.now);
         let loaded = self
             .certificates
             .by_files
-            .entry(files)
+            .entry(files_of(certificate))
             .or_insert_with(|| load(cert_pem, key_pem, provider, now))
             .clone();
         match loaded {
             Ok(loaded) => Some(loaded),
-            Err(Unusable { key, message, hint }) => {
-                let file = if key { &certificate.key_file } else { &certificate.cert_file };
-                self.report(file.position(), format!("certificate `{}`: {message}", certificate.name), hint);
+            Err(unusable) => {
+                self.unusable(certificate, unusable);
                 None
             }
         }
+    }
+
+    fn unusable(&mut self, certificate: &Certificate, Unusable { key, message, hint }: Unusable) {
+        let file = if key { &certificate.key_file } else { &certificate.cert_file };
+        self.report(file.position(), format!("certificate `{}`: {message}", certificate.name), hint);
     }
 }
 
@@ -120,7 +169,7 @@ fn load(
     if chain.is_empty() || chain.len() > MAX_CHAIN {
         return Err(bad(format!("the file holds {} certificates", chain.len()), PEM_HINT));
     }
-    let names = check_chain(&chain, now)?;
+    let Checked { names, not_after_unix_s, lapse } = check_chain(&chain, now)?;
 
     // The parser's own error may quote the file, so it is not shown.
     let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|_| {
@@ -139,14 +188,24 @@ fn load(
             "use an ECDSA P-256 or P-384, Ed25519, or RSA key of at least 2048 bits",
         ),
     })?;
-    Ok(Arc::new(Loaded { key: Arc::new(certified), names }))
+    Ok(Arc::new(Loaded { key: Arc::new(certified), names, not_after_unix_s, lapse }))
 }
 
 const PEM_HINT: &str = "put the certificate there in PEM, followed by its intermediates";
 
-/// Parses every certificate of the chain, checks that all are valid now and that each was issued by the next, and
-/// gives the names that the first covers.
-fn check_chain(chain: &[CertificateDer<'_>], now: SystemTime) -> Result<Vec<CoveredName>, Unusable> {
+/// What a chain of certificates says.
+struct Checked {
+    /// The names that the first one covers.
+    names: Vec<CoveredName>,
+    /// When the first of them to expire does.
+    not_after_unix_s: i64,
+    /// Which of them is not valid now, if one is.
+    lapse: Option<Unusable>,
+}
+
+/// Parses every certificate of the chain, checks that each was issued by the next, and looks whether all are valid
+/// now.
+fn check_chain(chain: &[CertificateDer<'_>], now: SystemTime) -> Result<Checked, Unusable> {
     let bad = |message: String, hint| Unusable { key: false, message, hint };
     let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
     let now = ASN1Time::from_timestamp(seconds).map_err(|_| {
@@ -157,20 +216,22 @@ fn check_chain(chain: &[CertificateDer<'_>], now: SystemTime) -> Result<Vec<Cove
         .map(|der| X509Certificate::from_der(der).map(|(_, certificate)| certificate))
         .collect::<Result<_, _>>()
         .map_err(|_| bad("a certificate in the file cannot be parsed".to_owned(), PEM_HINT))?;
-    for certificate in &parsed {
+    let lapse = parsed.iter().find_map(|certificate| {
         let (validity, subject) = (certificate.validity(), certificate.subject());
         if now > validity.not_after {
             let message = format!("`{subject}` expired on {}", validity.not_after);
-            return Err(bad(
+            return Some(bad(
                 message,
                 "renew it and replace the file, or remove the certificate from the state",
             ));
         }
-        if now < validity.not_before {
+        (now < validity.not_before).then(|| {
             let message = format!("`{subject}` is not valid before {}", validity.not_before);
-            return Err(bad(message, "check the machine's clock, or use a certificate that is valid now"));
-        }
-    }
+            bad(message, "check the machine's clock, or use a certificate that is valid now")
+        })
+    });
+    let ends = parsed.iter().map(|certificate| certificate.validity().not_after.timestamp());
+    let not_after_unix_s = ends.min().unwrap_or(0);
     for pair in parsed.windows(2) {
         if pair[0].issuer() != pair[1].subject() {
             let message = format!(
@@ -185,11 +246,12 @@ fn check_chain(chain: &[CertificateDer<'_>], now: SystemTime) -> Result<Vec<Cove
         }
     }
     let names = parsed[0].subject_alternative_name().ok().flatten();
-    Ok(names
+    let names = names
         .into_iter()
         .flat_map(|extension| &extension.value.general_names)
         .filter_map(covered_name)
-        .collect())
+        .collect();
+    Ok(Checked { names, not_after_unix_s, lapse })
 }
 
 fn covered_name(name: &GeneralName<'_>) -> Option<CoveredName> {

@@ -20,7 +20,9 @@ pub(super) fn ring(backends: &[Backend]) -> Vec<(u64, u16)> {
     for (index, backend) in backends.iter().enumerate() {
         let count =
             if total > MAX_RING_POINTS { share(backend) * MAX_RING_POINTS / total } else { share(backend) };
-        points.extend((0..count.max(1)).map(|number| (stable_hash(backend.id.as_bytes(), number), index as u16)));
+        points.extend(
+            (0..count.max(1)).map(|number| (stable_hash(backend.id.as_bytes(), number), index as u16)),
+        );
     }
     points.sort_unstable();
     points

@@ -26,7 +26,7 @@ impl Store {
         Self { folder: data_directory.join("crs") }
     }
 
-    /// The installed versions, sorted.
+    /// The installed versions, the newest last.
     pub(crate) fn versions(&self) -> Outcome<Vec<Version>> {
         let entries = match fs::read_dir(&self.folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -37,7 +37,7 @@ impl Store {
             .filter(|entry| entry.path().is_dir())
             .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
             .collect();
-        versions.sort();
+        versions.sort_by(|a, b| age(a).cmp(&age(b)));
         Ok(versions)
     }
 
@@ -119,9 +119,62 @@ impl Store {
     }
 }
 
+/// What versions are sorted by: as [Semantic Versioning](https://semver.org) 2.0 section 11 has it for versions of
+/// its form, so that 4.9.0 comes before 4.28.0 and 4.0.0-rc2 before 4.0.0; names that are no versions come last.
+fn age(version: &Version) -> impl Ord + '_ {
+    let text = version.as_str();
+    let (release, preview) = text.split_once('-').unwrap_or((text, ""));
+    // Last the text itself: `4.1` and `4.01` differ.
+    (parts(release), preview.is_empty(), parts(preview), text)
+}
+
+/// A run of digits or of other characters in a version. Numbers come before texts.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part<'a> {
+    /// Without leading zeros, so that the longer one is the greater.
+    Number(usize, &'a str),
+    Text(&'a str),
+}
+
+fn parts(text: &str) -> Vec<Part<'_>> {
+    let is_digit = |byte: u8| byte.is_ascii_digit();
+    text.split(['.', '-', '_'])
+        .flat_map(|field| field.as_bytes().chunk_by(move |&a, &b| is_digit(a) == is_digit(b)))
+        // Names are ASCII.
+        .filter_map(|run| std::str::from_utf8(run).ok())
+        .map(|run| {
+            let digits = run.trim_start_matches('0');
+            if run.bytes().all(is_digit) { Part::Number(digits.len(), digits) } else { Part::Text(run) }
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_are_listed_from_the_oldest_to_the_newest() {
+        let data = tempfile::tempdir().unwrap();
+        let sorted = [
+            "3.3",
+            "3.3.4",
+            "4.0.0-rc2",
+            "4.0.0-rc10",
+            "4.0.0",
+            "4.01",
+            "4.1",
+            "4.9.0",
+            "4.28.0",
+            "10.0.0",
+            "own-rules",
+        ];
+        for version in sorted.iter().rev() {
+            fs::create_dir_all(data.path().join("crs").join(version)).unwrap();
+        }
+        let versions = Store::in_data_directory(data.path()).versions().unwrap();
+        assert_eq!(versions.iter().map(Version::as_str).collect::<Vec<_>>(), sorted);
+    }
 
     fn release(rule: &str) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();

@@ -150,7 +150,7 @@ fn add(files: &mut BTreeMap<String, Vec<u8>>, path: String, content: Vec<u8>) ->
 fn tarball(path: &Path) -> Outcome<BTreeMap<String, Vec<u8>>> {
     let wrong = |error: &io::Error| Failure::file(path, "read it as .tar.gz", error);
     let file = fs::File::open(path).map_err(|error| Failure::file(path, "open it", &error))?;
-    let mut archive = Archive::new(GzDecoder::new(file).take(MAX_UNPACKED_BYTES));
+    let mut archive = Archive::new(Unpacked { stream: GzDecoder::new(file), left: MAX_UNPACKED_BYTES });
     let mut files = BTreeMap::new();
     for (number, entry) in archive.entries().map_err(|error| wrong(&error))?.enumerate() {
         let mut entry = entry.map_err(|error| wrong(&error))?;
@@ -179,6 +179,23 @@ fn tarball(path: &Path) -> Outcome<BTreeMap<String, Vec<u8>>> {
         add(&mut files, inside, content)?;
     }
     Ok(files)
+}
+
+/// An unpacked stream that fails once it has given [`MAX_UNPACKED_BYTES`]. Merely ending there could pass for the
+/// archive's end, and what comes behind it would be left out without a word.
+struct Unpacked<R> {
+    stream: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Unpacked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.stream.read(buffer)?;
+        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
+            io::Error::other(format!("it unpacks to more than {} MiB", MAX_UNPACKED_BYTES >> 20))
+        })?;
+        Ok(read)
+    }
 }
 
 /// `path` without its first folder, `/` between; `None` if it is absolute or climbs.
@@ -260,6 +277,34 @@ mod tests {
         let no_gzip = tempfile::NamedTempFile::new().unwrap();
         fs::write(no_gzip.path(), "hello").unwrap();
         assert!(Tree::read(no_gzip.path()).is_err());
+    }
+
+    /// A small tarball with a rule, a file of `size` bytes that is not taken, and another rule.
+    fn bomb(size: u64) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut archive = tar::Builder::new(GzEncoder::new(file.reopen().unwrap(), Compression::fast()));
+        for (path, size) in [("crs/rules/a.conf", 512), ("crs/bomb", size), ("crs/rules/b.conf", 512)] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(size);
+            header.set_mode(0o644);
+            archive.append_data(&mut header, path, io::repeat(b'#').take(size)).unwrap();
+        }
+        archive.into_inner().unwrap().finish().unwrap();
+        file
+    }
+
+    #[test]
+    fn a_tarball_that_unpacks_to_more_than_the_bound_is_refused() {
+        // Headers and content of the two entries before the second rule: 512 bytes each, and the bomb.
+        let rest = 3 * 512;
+        for size in [MAX_UNPACKED_BYTES * 2, MAX_UNPACKED_BYTES - rest, MAX_UNPACKED_BYTES - rest - 1] {
+            let bomb = bomb(size);
+            assert!(bomb.as_file().metadata().unwrap().len() < MAX_UNPACKED_BYTES / 50);
+            let refused = Tree::read(bomb.path()).unwrap_err().to_string();
+            assert!(refused.contains("unpacks to more than 256 MiB"), "{size}: {refused}");
+        }
+        let whole = Tree::read(bomb(1 << 20).path()).unwrap();
+        assert_eq!(whole.files().keys().collect::<Vec<_>>(), ["rules/a.conf", "rules/b.conf"]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use veloflux_model::Process;
-use veloflux_model::process::{ListenerProtocol, Log, Output, ProxyProtocol};
+use veloflux_model::process::{DEFAULT_HTTPS_PORT, ListenerProtocol, Log, Output, ProxyProtocol};
 use veloflux_model::value::HeaderName;
 use veloflux_proxy::client_addr::TrustedProxies;
 use veloflux_proxy::record::{Masker, Sink, Target};
@@ -63,7 +63,12 @@ pub(super) fn config(file: &ProcessFile) -> Outcome<(EdgeConfig, Logs)> {
         protocol: match listener.protocol {
             ListenerProtocol::Https => veloflux_proxy::ListenerProtocol::Https,
             ListenerProtocol::Http => veloflux_proxy::ListenerProtocol::Http,
-            ListenerProtocol::Redirect => veloflux_proxy::ListenerProtocol::Redirect,
+            ListenerProtocol::Redirect => veloflux_proxy::ListenerProtocol::Redirect {
+                https_port: listener
+                    .https_port
+                    .as_ref()
+                    .map_or(DEFAULT_HTTPS_PORT, |port| port.value().get_u16()),
+            },
         },
         proxy_protocol: *listener.proxy_protocol.value() == ProxyProtocol::V1V2,
     });

@@ -1,6 +1,7 @@
 //! `veloflux serve`: the life of a serving process, from its files to its drain.
 
 pub(crate) mod edge;
+mod open_files;
 mod reload;
 
 use std::time::Duration;
@@ -41,6 +42,7 @@ pub(crate) fn run_until_told(
         // Before anything serves: a signal that comes early must not be lost, nor end the process undrained.
         let mut signals =
             Signals::new().map_err(|error| Failure::new(format!("cannot take signals: {error}")))?;
+        open_files::raise(process.process.limits.max_connections.get_usize());
         let (config, logs) = edge::config(process)?;
         let edge = Edge::start(config, reloads.reader(), reloads.counters());
         let edge = edge.map_err(|error| Failure::new(error.to_string()))?;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use veloflux_proxy::metrics::ProcessCounters;
-use veloflux_snapshot::{Publisher, Reader};
+use veloflux_snapshot::{Lapsed, Publisher, Reader};
 
 use crate::failure::Outcome;
 use crate::load::Loader;
@@ -30,7 +30,7 @@ pub(crate) struct Reloads {
 impl Reloads {
     /// Loads for the first time; here an error is the end of the start.
     pub(crate) fn first(mut loader: Loader, watch: bool) -> Outcome<Self> {
-        let publisher = Publisher::new(loader.load(1)?);
+        let publisher = Publisher::new(loader.load(1, Lapsed::Serve)?);
         let counters = Arc::new(ProcessCounters::new(loader.registry()));
         Ok(Self { loader: Arc::new(Mutex::new(loader)), publisher, counters, watch })
     }
@@ -66,8 +66,9 @@ impl Reloads {
     /// Loads everything anew and swaps it in, or says why not. The edge's own threads serve on meanwhile.
     pub(crate) async fn reload(&self, cause: &'static str) {
         let revision = self.publisher.revision() + 1;
+        let served = Lapsed::ServeAsIn(self.reader().current());
         let loader = self.loader.clone();
-        let loaded = tokio::task::spawn_blocking(move || lock(&loader).load(revision)).await;
+        let loaded = tokio::task::spawn_blocking(move || lock(&loader).load(revision, served)).await;
         match loaded {
             Ok(Ok(snapshot)) => {
                 let tenants = snapshot.tenants.len();

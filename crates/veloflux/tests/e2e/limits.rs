@@ -105,6 +105,27 @@ async fn connections_beyond_the_limit_are_closed() {
 }
 
 #[tokio::test]
+async fn the_systems_limit_of_open_files_is_used_up_to_the_hard_one() {
+    let backend = Backend::start(async |_, socket| {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        socket.answer(200, "b").await
+    });
+    let edge = Edge::new().open_files("64:4096").tenant("acme", "acme.test", &forward_to(&[&backend]));
+    let edge = edge.start().await;
+    // Two descriptors each, and all at once.
+    let mut clients = Vec::new();
+    for _ in 0..150 {
+        let mut client = Client::plain(edge.http()).await;
+        client.send("GET / HTTP/1.1\r\nHost: acme.test\r\n\r\n").await;
+        clients.push(client);
+    }
+    for client in &mut clients {
+        assert_eq!(client.response().await.text(), "b");
+    }
+    edge.said("max_connections").await;
+}
+
+#[tokio::test]
 async fn heads_beyond_their_limits_are_refused() {
     let backend = Backend::named("b");
     let edge = limited(&backend, "max_header_bytes: 4KiB, max_headers: 20").await;

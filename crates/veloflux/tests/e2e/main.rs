@@ -11,6 +11,7 @@ mod forwarding;
 mod harness;
 mod limits;
 mod malformed;
+mod operations;
 mod records;
 mod reload;
 mod routes;

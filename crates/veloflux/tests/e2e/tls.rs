@@ -152,3 +152,65 @@ async fn the_redirect_listener_knows_its_hosts() {
     assert_eq!((response.status, response.header("location")), (404, None));
     assert_eq!(backend.count(), 0);
 }
+
+#[tokio::test]
+async fn a_redirect_leads_to_the_port_that_clients_reach() {
+    let edge = Edge::new()
+        .listener("protocol: redirect, https_port: 8443")
+        .tenant("acme", "acme.test", "routes: [{name: hello, respond: {body: hello}}]")
+        .start()
+        .await;
+    let response = Client::plain(edge.extra(0)).await.get("acme.test:80", "/a?b").await;
+    assert_eq!((response.status, response.header("location")), (308, Some("https://acme.test:8443/a?b")));
+}
+
+/// Makes `HOST.pem` and `HOST.key` in the folder `certs` anew, as a certificate that expired long ago.
+fn expire(edge: &Edge, host: &str) {
+    let mut params = rcgen::CertificateParams::new(vec![host.to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2020, 2, 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    std::fs::write(edge.path(&format!("certs/{host}.key")), key.serialize_pem()).unwrap();
+    std::fs::write(edge.path(&format!("certs/{host}.pem")), certificate.pem()).unwrap();
+}
+
+fn with_certificate(host: &str) -> String {
+    format!(
+        "domains: [{{host: {host}}}]\n\
+         certificates: [{{name: one, cert_file: certs/{host}.pem, key_file: certs/{host}.key}}]\n\
+         routes: [{{name: hello, respond: {{body: hello}}}}]"
+    )
+}
+
+#[tokio::test]
+async fn one_expired_certificate_keeps_no_other_tenant_down() {
+    let mut edge = Edge::new().process("reload: {watch: false}").certificates(&["old.test", "good.test"]);
+    expire(&edge, "old.test");
+    edge.set_tenant("old", &with_certificate("old.test"));
+    edge.set_tenant("good", &with_certificate("good.test"));
+    let mut edge = edge.start().await;
+    let warned = edge.said("clients will refuse this certificate").await;
+    assert_eq!(warned["level"], "WARN");
+    assert_eq!((&warned["tenant"], &warned["certificate"]), (&"old".into(), &"one".into()));
+    assert_eq!(
+        (&warned["file"], &warned["not_after_unix_s"]),
+        (&"certs/old.test.pem".into(), &1_580_515_200.into())
+    );
+    assert_eq!(edge.tls("good.test").await.get("good.test", "/").await.status, 200);
+    // Its own clients see why.
+    let refused = edge.handshake("old.test", &[]).await.unwrap_err().to_string();
+    assert!(refused.contains("expired"), "{refused}");
+    let gauge = "veloflux_certificate_not_after_seconds{tenant=\"old\",certificate=\"one\"}";
+    assert_eq!(edge.metric(gauge).await, Some(1_580_515_200.0));
+
+    // While it stays the same it keeps no change out; a new one that is expired is refused.
+    edge.set_tenant("good", &with_certificate("good.test").replace("body: hello", "body: changed"));
+    edge.reload().await;
+    assert_eq!(edge.tls("good.test").await.get("good.test", "/").await.text(), "changed");
+    expire(&edge, "good.test");
+    edge.signal(libc::SIGHUP);
+    edge.said("the new state is refused").await;
+    edge.metric_becomes("veloflux_reloads_total{result=\"refused\"}", 1.0).await;
+    assert_eq!(edge.tls("good.test").await.get("good.test", "/").await.status, 200);
+}

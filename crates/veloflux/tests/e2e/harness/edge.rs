@@ -24,6 +24,7 @@ pub(crate) struct Edge {
     process: Vec<String>,
     listeners: Vec<String>,
     tenants: Vec<(String, String)>,
+    open_files: Option<&'static str>,
     running: Option<Running>,
 }
 
@@ -43,6 +44,7 @@ impl Edge {
             process: Vec::new(),
             listeners: listeners.into(),
             tenants: Vec::new(),
+            open_files: None,
             running: None,
         }
     }
@@ -50,6 +52,12 @@ impl Edge {
     /// Adds a line to the process file.
     pub(crate) fn process(mut self, line: &str) -> Self {
         self.process.push(line.to_owned());
+        self
+    }
+
+    /// Starts the binary with this `SOFT:HARD` limit of open files.
+    pub(crate) fn open_files(mut self, limits: &'static str) -> Self {
+        self.open_files = Some(limits);
         self
     }
 
@@ -124,7 +132,15 @@ impl Edge {
             self.process.join("\n"),
         );
         std::fs::write(self.path("veloflux.yaml"), process).unwrap();
-        let mut child = Command::new(PROGRAM)
+        let mut command = match self.open_files {
+            None => Command::new(PROGRAM),
+            Some(limits) => {
+                let mut command = Command::new("prlimit");
+                command.arg(format!("--nofile={limits}")).arg(PROGRAM);
+                command
+            }
+        };
+        let mut child = command
             .arg("serve")
             .arg("--process")
             .arg(self.path("veloflux.yaml"))
