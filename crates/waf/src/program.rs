@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use regex::bytes::Regex;
 
+use crate::alphabet::Alphabet;
 use crate::bits::RuleBits;
 use crate::check::Check;
+use crate::filter::{CheckId, Filter};
 use crate::ruleset::{RuleInfo, Severity};
 use crate::seclang::OperatorText;
 use crate::template::Template;
@@ -20,6 +22,9 @@ pub(crate) struct Program {
     pub(crate) phases: [Box<[u32]>; 5],
     pub(crate) names: Names,
     pub(crate) chains: Chains,
+    /// `None`: every check is asked about every value.
+    pub(crate) filter: Option<Filter>,
+    pub(crate) views: Box<[View]>,
     /// The variables that some rule reads: others need not be made.
     pub(crate) variables: Variables,
 }
@@ -68,6 +73,7 @@ pub(crate) struct Link {
     pub(crate) action: bool,
     pub(crate) targets: Box<[Target]>,
     pub(crate) gate: Option<Gate>,
+    pub(crate) sieve: Option<Sieve>,
     pub(crate) check: Check,
     /// Matches where the check does not.
     pub(crate) negated: bool,
@@ -126,6 +132,23 @@ impl Gate {
         };
         holds != self.negated
     }
+}
+
+/// The filter's knowledge of a link's check, for links that match only where the check does.
+#[derive(Debug)]
+pub(crate) struct Sieve {
+    pub(crate) check: CheckId,
+    /// What the link looks at, as indices of the program's views. `None` if it looks at what rules set, too.
+    pub(crate) views: Option<Box<[u32]>>,
+}
+
+/// Values in one form, such as all arguments URL-decoded and in lower case. Many links share one, and what the filter
+/// says of its values together is found once per phase. Members that single links take away are included.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) variable: Variable,
+    pub(crate) select: Select,
+    pub(crate) chain: ChainId,
 }
 
 /// A variable, or members of one, or their number.
@@ -257,13 +280,24 @@ impl ChainId {
 /// All distinct chains of a rule set as a tree: each node is its parent's form, transformed once more.
 #[derive(Debug)]
 pub(crate) struct Chains {
-    nodes: Vec<(ChainId, Transformation)>,
+    nodes: Vec<Chain>,
     children: HashMap<(ChainId, Transformation), ChainId>,
+}
+
+/// A node of [`Chains`].
+#[derive(Debug, Clone)]
+struct Chain {
+    parent: ChainId,
+    steps: Vec<Transformation>,
+    /// The bytes of which a value must have one for the chain to change it; `None` if any value may change. Nothing
+    /// changes before the first step that changes something, and to that the value comes as it is.
+    touches: Option<Alphabet>,
 }
 
 impl Default for Chains {
     fn default() -> Self {
-        Self { nodes: vec![(ChainId::RAW, Transformation::None)], children: HashMap::new() }
+        let root = Chain { parent: ChainId::RAW, steps: Vec::new(), touches: Some(Alphabet::EMPTY) };
+        Self { nodes: vec![root], children: HashMap::new() }
     }
 }
 
@@ -274,32 +308,35 @@ impl Chains {
             let next = ChainId(self.nodes.len() as u32);
             let node = *self.children.entry((parent, *transformation)).or_insert(next);
             if node == next {
-                self.nodes.push((parent, *transformation));
+                let Chain { mut steps, touches, .. } = self.nodes[parent.0 as usize].clone();
+                steps.push(*transformation);
+                let touches = touches.zip(transformation.touches()).map(|(before, last)| before.with(last));
+                self.nodes.push(Chain { parent, steps, touches });
             }
             node
         })
     }
 
-    /// The node's parent and the transformation that leads from it; `None` for the root.
-    pub(crate) fn step(&self, chain: ChainId) -> Option<(ChainId, Transformation)> {
-        if chain == ChainId::RAW { None } else { self.nodes.get(chain.0 as usize).copied() }
+    /// The chain's transformations, in order.
+    pub(crate) fn steps(&self, chain: ChainId) -> &[Transformation] {
+        &self.nodes[chain.0 as usize].steps
+    }
+
+    /// Whether a value of this alphabet may change in the chain.
+    pub(crate) fn may_change(&self, chain: ChainId, alphabet: Alphabet) -> bool {
+        self.nodes[chain.0 as usize].touches.is_none_or(|touches| touches.meets(alphabet))
     }
 
     /// The node and all that lead to it, from the root.
     pub(crate) fn path(&self, chain: ChainId) -> Vec<ChainId> {
         let mut path = vec![chain];
         let mut last = chain;
-        while let Some((parent, _)) = self.step(last) {
-            path.push(parent);
-            last = parent;
+        while last != ChainId::RAW {
+            last = self.nodes[last.0 as usize].parent;
+            path.push(last);
         }
         path.reverse();
         path
-    }
-
-    /// How many nodes there are.
-    pub(crate) fn len(&self) -> usize {
-        self.nodes.len()
     }
 }
 
@@ -359,9 +396,20 @@ mod tests {
         let both = chains.intern(&[Lowercase, RemoveWhitespace]);
         let first = chains.intern(&[Lowercase]);
         let other = chains.intern(&[Lowercase, UrlDecode]);
-        assert_eq!((chains.len(), chains.intern(&[])), (4, ChainId::RAW));
+        assert_eq!((chains.intern(&[Lowercase, RemoveWhitespace]), chains.intern(&[])), (both, ChainId::RAW));
         assert_eq!(chains.path(both), [ChainId::RAW, first, both]);
-        assert_eq!(chains.step(other), Some((first, UrlDecode)));
+        assert_eq!(chains.steps(other), [Lowercase, UrlDecode]);
+    }
+
+    #[test]
+    fn only_values_with_certain_bytes_change() {
+        let mut chains = Chains::default();
+        let chain = chains.intern(&[Lowercase, UrlDecode]);
+        let changes = |value: &[u8]| chains.may_change(chain, Alphabet::of(value));
+        assert!(changes(b"A") && changes(b"%41") && !changes(b"a-b 1"));
+        assert!(!chains.may_change(ChainId::RAW, Alphabet::range(0, 0xff)));
+        let digest = chains.intern(&[Lowercase, Transformation::Sha1]);
+        assert!(chains.may_change(digest, Alphabet::EMPTY));
     }
 
     #[test]

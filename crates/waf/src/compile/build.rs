@@ -11,10 +11,11 @@ use super::targets;
 use crate::bits::RuleBits;
 use crate::check::Check;
 use crate::files::Files;
+use crate::filter::FilterBuilder;
 use crate::limits;
 use crate::program::{
-    Chains, Change, ChangeKind, Control, Exception, Gate, Link, MemberName, Names, Outcome, Program, Rule,
-    Select, Target,
+    ChainId, Chains, Change, ChangeKind, Control, Exception, Gate, Link, MemberName, Names, Outcome, Program,
+    Rule, Select, Sieve, Target, View,
 };
 use crate::ruleset::{RuleInfo, Ruleset};
 use crate::seclang::{Mistake, Place};
@@ -37,6 +38,8 @@ pub(super) fn build(gathered: Gathered, files: &dyn Files, mistakes: &mut Vec<Mi
         chains: Chains::default(),
         tags: HashMap::new(),
         variables: Variables::default(),
+        filter: FilterBuilder::default(),
+        views: Views::default(),
     };
     let mut rules = Vec::with_capacity(gathered.rules.len());
     for (index, draft) in gathered.rules.iter().enumerate() {
@@ -48,13 +51,16 @@ pub(super) fn build(gathered: Gathered, files: &dyn Files, mistakes: &mut Vec<Mi
             Err(mistake) => mistakes.push(mistake),
         }
     }
-    let Builder { names, chains, variables, .. } = builder;
+    let Builder { names, chains, variables, filter, views, .. } = builder;
+    // Without a filter every check is asked: slower, and just as right.
+    let filter = filter.build().ok();
     let phases = [1, 2, 3, 4, 5].map(|phase| {
         let of_phase = gathered.rules.iter().enumerate().filter(|(_, rule)| rule.phase == phase);
         of_phase.map(|(index, _)| index as u32).collect()
     });
     let Gathered { settings, signatures, notes, .. } = gathered;
-    let program = Program { rules: rules.into(), phases, names, chains, variables };
+    let program =
+        Program { rules: rules.into(), phases, names, chains, filter, views: views.list.into(), variables };
     Ruleset::new(program, settings, signatures, notes)
 }
 
@@ -80,6 +86,28 @@ struct Builder<'a> {
     chains: Chains,
     tags: HashMap<String, Arc<str>>,
     variables: Variables,
+    filter: FilterBuilder,
+    views: Views,
+}
+
+/// The views that links share, each once.
+#[derive(Default)]
+struct Views {
+    list: Vec<View>,
+    /// By what they show, written out: patterns have no equality of their own.
+    known: HashMap<String, u32>,
+}
+
+impl Views {
+    fn intern(&mut self, target: &Target, chain: ChainId) -> u32 {
+        let Target { variable, select, .. } = target;
+        let next = self.list.len() as u32;
+        let index = *self.known.entry(format!("{variable:?} {select:?} {chain:?}")).or_insert(next);
+        if index == next {
+            self.list.push(View { variable: *variable, select: select.clone(), chain });
+        }
+        index
+    }
 }
 
 impl Builder<'_> {
@@ -161,19 +189,33 @@ impl Builder<'_> {
             })
         });
         let controls = controls.collect::<Result<_, _>>()?;
+        let stages = if actions.multi_match { self.chains.path(chain) } else { vec![chain] };
         Ok(Link {
             action,
+            sieve: if negated { None } else { self.sieve(&check, &targets, &stages) },
             gate: gate(link, &targets, &transformations),
             targets: targets.into(),
             check,
             negated,
-            stages: if actions.multi_match { self.chains.path(chain) } else { vec![chain] }.into(),
+            stages: stages.into(),
             capture: actions.capture,
             changes,
             controls,
             message: self.optional_template(actions.message.as_ref())?,
             log_data: self.optional_template(actions.log_data.as_ref())?,
         })
+    }
+
+    /// What the filter can say of a link that is not negated.
+    fn sieve(&mut self, check: &Check, targets: &[Target], stages: &[ChainId]) -> Option<Sieve> {
+        let Check::Compiled(operator) = check else { return None };
+        let check = self.filter.add(operator.need())?;
+        let is_settled = targets.iter().all(|target| !target.count && target.variable.is_settled());
+        let views = is_settled.then(|| {
+            let pairs = targets.iter().flat_map(|target| stages.iter().map(move |stage| (target, *stage)));
+            pairs.map(|(target, stage)| self.views.intern(target, stage)).collect()
+        });
+        Some(Sieve { check, views })
     }
 
     fn note(&mut self, template: &Template) {

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::Failure;
 use super::clock;
-use super::data::{Data, Group, ValueId};
+use super::data::{Data, Group, Member, ValueId};
 use super::state::State;
 use crate::program::{Select, Target};
 use crate::ruleset::Severity;
@@ -37,11 +38,35 @@ impl Candidate<'_> {
     }
 }
 
+impl Data {
+    /// Calls `with` on each value of request and response that `select` picks of `variable`.
+    pub(super) fn each(
+        &self,
+        variable: Variable,
+        select: &Select,
+        mut with: impl FnMut(ValueId) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let Some((groups, shows)) = groups(variable) else { return with(self.scalar(variable)) };
+        let members = groups.iter().flat_map(|group| self.members(*group));
+        let shown = members.filter(|member| select.covers(self.get(member.key)));
+        shown.map(|member| shows.of(*member)).try_for_each(with)
+    }
+}
+
 /// Which part of a group's members a variable shows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shows {
     Values,
     Names,
+}
+
+impl Shows {
+    fn of(self, member: Member) -> ValueId {
+        match self {
+            Self::Values => member.value,
+            Self::Names => member.key,
+        }
+    }
 }
 
 impl<'p> State<'p> {
@@ -146,7 +171,7 @@ impl<'p> State<'p> {
                         if !target.select.covers(key) || self.is_excepted(target, Some(key)) {
                             continue;
                         }
-                        let id = if shows == Shows::Names { member.key } else { member.value };
+                        let id = shows.of(*member);
                         let value = Cow::Borrowed(data.get(id));
                         candidates.push(Candidate {
                             variable,

@@ -1,11 +1,11 @@
 //! Takes down what the engine does, for transactions that are to be explained.
 
 use super::collect::Candidate;
-use super::forms::transform;
 use super::state::{Place, State};
 use crate::limits;
 use crate::program::{ChainId, Chains, Control, EngineMode, Outcome};
 use crate::step::{Skip, Step};
+use crate::transform::Transformation;
 use crate::variable::Variable;
 
 impl State<'_> {
@@ -73,12 +73,12 @@ fn cut(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn forms(chains: &Chains, value: &[u8], stage: ChainId) -> Vec<(&'static str, Vec<u8>)> {
-    let path = chains.path(stage);
-    let form = |chain: &ChainId| {
-        let (_, transformation) = chains.step(*chain)?;
-        Some((transformation.name(), cut(&transform(chains, value, *chain))))
+    let mut form = value.to_vec();
+    let transform = |step: &Transformation| {
+        form = step.apply(&form).into_owned();
+        (step.name(), cut(&form))
     };
-    path.iter().filter_map(form).collect()
+    chains.steps(stage).iter().map(transform).collect()
 }
 
 /// What an outcome is called in rules.

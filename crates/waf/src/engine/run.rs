@@ -9,6 +9,7 @@ use super::forms::transform;
 use super::state::{LOGGING, MatchedVariable, Place, State};
 use super::{Failure, explain};
 use crate::check::Check;
+use crate::filter::Filter;
 use crate::limits;
 use crate::operator::{Captures, Operator, OperatorFailure, RuntimeOperator};
 use crate::program::{Allow, Change, ChangeKind, Control, EngineMode, Gate, Link, MemberName, Outcome, Rule};
@@ -30,6 +31,8 @@ impl<'p> State<'p> {
             self.explain_skips(program, Skip::Allowed);
             return Ok(());
         }
+        let filter = self.ruleset.program.filter.as_ref();
+        self.views.begin(self.ruleset.program.views.len(), filter.map_or(0, Filter::words));
         let mut step = 0;
         while let Some(&index) = program.get(step) {
             if self.engine == EngineMode::Off {
@@ -108,6 +111,13 @@ impl<'p> State<'p> {
         if !self.explained && link.gate.as_ref().is_some_and(|gate| self.is_shut(gate)) {
             return Ok(false);
         }
+        // What is left out because it cannot match is to be seen in an explanation.
+        let filter = self.ruleset.program.filter.as_ref().filter(|_| !self.explained);
+        if let Some(filter) = filter
+            && self.is_ruled_out(data, filter, link)?
+        {
+            return Ok(false);
+        }
         let mut candidates = Vec::new();
         for target in &link.targets {
             self.collect(data, target, &mut candidates);
@@ -128,7 +138,13 @@ impl<'p> State<'p> {
                 let form = match candidate.id {
                     Some(id) => {
                         let form = self.forms.form(chains, data, id, stage)?;
-                        Cow::Borrowed(self.forms.bytes(data, id, form))
+                        if let (Some(filter), Some(sieve)) = (filter, &link.sieve)
+                            && !sieve.check.is_in(self.forms.checks(data, filter, form))
+                        {
+                            previous = None;
+                            continue;
+                        }
+                        Cow::Borrowed(self.forms.bytes(data, form))
                     }
                     None => transform(chains, &candidate.value, stage),
                 };

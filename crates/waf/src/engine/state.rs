@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::Failure;
 use super::bag::{Bag, Value};
 use super::forms::Forms;
+use super::views::Views;
 use crate::bits::RuleBits;
 use crate::limits;
 use crate::operator::{Captures, MAX_CAPTURES};
@@ -30,6 +31,7 @@ pub(super) struct State<'p> {
     /// TX variables that have none, and the other collections.
     bags: Vec<(Variable, Bag)>,
     pub(super) forms: Forms,
+    pub(super) views: Views,
     pub(super) captures: Captures,
     /// What the current chain matched.
     pub(super) matched: Vec<MatchedVariable>,
@@ -86,6 +88,7 @@ impl<'p> State<'p> {
             slots,
             bags: Vec::new(),
             forms: Forms::default(),
+            views: Views::default(),
             captures: Captures::new(),
             matched: Vec::new(),
             last_match: None,

@@ -7,6 +7,8 @@ mod common;
 mod crs;
 mod errors;
 mod explain;
+mod filter;
 mod hostile;
 mod language;
 mod overlay;
+mod reference;
