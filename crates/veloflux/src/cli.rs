@@ -43,6 +43,8 @@ pub(crate) enum Command {
     DevCa(DevCa),
     /// Serves two demo tenants with three demo backends, all in one process, and prints what to try.
     Demo(Demo),
+    /// Asks the firewall's engine, without serving anything.
+    Waf(Waf),
 }
 
 /// The two files that an edge is told by.
@@ -133,4 +135,40 @@ pub(crate) struct Demo {
     /// the listener that redirects to HTTPS.
     #[arg(long, value_name = "PORT", default_value_t = 8443, value_parser = clap::value_parser!(u16).range(1..=65_530))]
     pub(crate) port: u16,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Waf {
+    #[command(subcommand)]
+    pub(crate) command: WafCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WafCommand {
+    /// Judges one request, and says why it passes or is refused.
+    ///
+    /// Prints the verdict, the rules that matched and on what, how the scores came about, and the time that judging
+    /// takes. Ends with 0 whatever the verdict is; with 1 if the rules do not compile or the request cannot be read.
+    /// What is printed shows the request as it is, secrets included.
+    Eval(Eval),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Eval {
+    /// Rules: an unpacked release of the CRS, a folder of .conf files, or one file; may be given several times, and
+    /// counts in the order given.
+    ///
+    /// Behind the engine's own base configuration, as in `serve`. Files that a single file names are looked for in its
+    /// own folder.
+    #[arg(long, value_name = "DIR|FILE", required = true, num_args = 1..)]
+    pub(crate) rules: Vec<PathBuf>,
+    /// The request: raw HTTP/1, or one line of JSON with Method, URI, Version, Headers (pairs) and Body (Base64).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) request: PathBuf,
+    /// Paranoia level, for rules that have levels as the CRS has.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
+    pub(crate) level: u8,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }

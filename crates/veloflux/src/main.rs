@@ -13,6 +13,7 @@ mod files;
 mod load;
 mod logging;
 mod serve;
+mod waf;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         cli::Command::DemoUpstream(args) => demo_upstream::run(&args),
         cli::Command::DevCa(args) => dev_ca::run(&args),
         cli::Command::Demo(args) => demo::run(&args),
+        cli::Command::Waf(args) => waf::run(&args.command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -40,6 +40,8 @@ fn help_texts_are_as_checked_in() {
         "demo-upstream",
         "dev-ca",
         "demo",
+        "waf",
+        "waf eval",
     ];
     for command in commands {
         let mut args: Vec<&str> = command.split_whitespace().collect();
@@ -63,6 +65,8 @@ fn wrong_usage_ends_with_2() {
         &["schema"],
         &["schema", "other"],
         &["crs", "install"],
+        &["waf", "eval", "--request", "r"],
+        &["waf", "eval", "--rules", "r", "--request", "r", "--level", "5"],
         &["crs", "activate", "../x"],
         &["dev-ca", "--dir", "d", "--host", "Not A Host"],
     ] {
@@ -170,4 +174,56 @@ fn a_policy_finds_the_active_rule_set_and_its_exclusions_are_checked() {
     fs::write(folder.path().join("state.yaml"), state(9101)).unwrap();
     let refused = stderr(&veloflux(folder.path(), &["check"]));
     assert!(refused.starts_with("state.yaml:3:36: no rule has the id 9101"), "{refused}");
+}
+
+#[test]
+fn waf_eval_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, content: &str| fs::write(folder.path().join(name), content).unwrap();
+    let eval = |rules: &str, request: &str, more: &[&str]| {
+        let args = ["waf", "eval", "--rules", rules, "--request", request];
+        veloflux(folder.path(), &[&args[..], more].concat())
+    };
+    let release = release(folder.path(), "good", "@contains");
+    write("attack.http", "GET /?q=an+evil+thing HTTP/1.1\nHost: h\n\n");
+    write(
+        "harmless.json",
+        r#"{"Method":"GET","URI":"/?q=good","Version":"HTTP/1.1","Headers":[["Host","h"]]}"#,
+    );
+    write(
+        "more.conf",
+        "SecRule ARGS \"@pmFromFile words.data\" \"id:1,phase:2,pass,t:lowercase,msg:'%{TX.0}',capture,setvar:tx.score=+3\"\n",
+    );
+    write("words.data", "thing\n");
+
+    let refused = eval(&release, "attack.http", &[]);
+    assert_eq!((code(&refused), stderr(&refused).as_str()), (Some(0), ""));
+    let text = stdout(&refused);
+    for part in
+        ["OWASP_CRS/9.1.0: ", "refused with 403 by rule 9100 in phase 2", "ARGS:q is \"an evil thing\""]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(stdout(&eval(&release, "harmless.json", &[])).contains("verdict  passed"));
+
+    let seen = eval("more.conf", "attack.http", &["--json"]);
+    let seen: serde_json::Value = serde_json::from_str(&stdout(&seen)).unwrap();
+    assert_eq!(seen["verdict"]["refused"], false);
+    assert_eq!(seen["matches"][0]["message"], "thing");
+    assert_eq!(seen["matches"][0]["on"][0]["transformations"], serde_json::json!(["lowercase"]));
+    let change = serde_json::json!([{"rule": 1, "variable": "TX:score", "before": 0, "after": 3}]);
+    assert_eq!(seen["arithmetic"], change);
+
+    for (rules, request, why) in [
+        ("nowhere.conf", "attack.http", "nowhere.conf"),
+        ("more.conf", "nowhere.http", "nowhere.http: cannot read the request"),
+        ("more.conf", "words.data", "words.data: the first line is not"),
+    ] {
+        let failed = eval(rules, request, &[]);
+        assert_eq!(code(&failed), Some(1));
+        assert!(stderr(&failed).contains(why), "{}", stderr(&failed));
+    }
+    write("more.conf", "SecRule NOPE \"@rx x\" \"id:1\"\n");
+    let failed = eval("more.conf", "attack.http", &[]);
+    assert!(stderr(&failed).contains("more.conf:1:9: there is no variable NOPE"), "{}", stderr(&failed));
 }

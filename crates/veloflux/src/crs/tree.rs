@@ -63,12 +63,21 @@ impl Tree {
         &self.files
     }
 
+    /// How messages, and names of files in memory, begin.
+    pub(crate) fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// Adds all files to `files`, under the root's name.
+    pub(crate) fn add_to(&self, files: MemFiles) -> MemFiles {
+        self.files.iter().fold(files, |files, (path, content)| {
+            files.with(&format!("{}/{path}", self.root), content.clone())
+        })
+    }
+
     /// Compiles the rule set whole.
     pub(crate) fn compile(&self) -> Result<Ruleset, String> {
-        let mut files = MemFiles::new();
-        for (path, content) in &self.files {
-            files = files.with(&format!("{}/{path}", self.root), content.clone());
-        }
+        let files = self.add_to(MemFiles::new());
         let sources = veloflux_waf::crs::sources(&files, &self.root)?;
         Ruleset::compile(&sources, &files).map_err(|errors| errors.to_string())
     }
