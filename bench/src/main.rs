@@ -29,7 +29,7 @@ use workdir::Workdir;
 /// Measures VeloFlux beside nginx and haproxy.
 #[derive(Parser)]
 struct Arguments {
-    /// Rounds of one second instead of three: a look, not a measurement.
+    /// Rounds of one second instead of two: a look, not a measurement.
     #[arg(long)]
     quick: bool,
     /// Only rows whose name begins with this; may be given several times.

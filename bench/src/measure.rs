@@ -17,7 +17,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// A measurement.
-    pub(crate) const FULL: Self = Self { rounds: 5, seconds: 3 };
+    pub(crate) const FULL: Self = Self { rounds: 9, seconds: 2 };
     /// A look.
     pub(crate) const QUICK: Self = Self { rounds: 3, seconds: 1 };
     /// Load before the first round, in seconds: caches fill, upstream connections open.
@@ -26,7 +26,7 @@ impl Plan {
     /// The plan in words.
     pub(crate) fn describe(self) -> String {
         format!(
-            "plan {} rounds of {} s per contender and row, alternating; medians",
+            "plan {} rounds of {} s per contender and row, alternating; medians, ratios round by round",
             self.rounds, self.seconds
         )
     }

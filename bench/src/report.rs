@@ -18,7 +18,7 @@ pub(crate) fn figures(scenario: &Scenario, results: &[Outcome]) {
     }
     let Some(ours) = results.iter().find(|outcome| outcome.name == OURS) else { return };
     for theirs in results.iter().filter(|outcome| outcome.name != OURS) {
-        let ratio = median(&ours.cpu_us) / median(&theirs.cpu_us);
+        let ratio = ratio(ours, theirs);
         println!("ratio proxy/{row}/{} {ratio:.2}", theirs.name);
         if row.starts_with(BAR_ROWS) && theirs.name == "nginx" {
             let verdict = if ratio <= BAR { "held" } else { "broken" };
@@ -27,18 +27,25 @@ pub(crate) fn figures(scenario: &Scenario, results: &[Outcome]) {
     }
 }
 
+/// Our CPU per request over theirs: the median of the rounds' ratios. Rounds alternate, so the two halves of a ratio
+/// were measured within seconds of each other, and a machine that grows slower in between moves both.
+fn ratio(ours: &Outcome, theirs: &Outcome) -> f64 {
+    let rounds: Vec<f64> = ours.cpu_us.iter().zip(&theirs.cpu_us).map(|(a, b)| a / b).collect();
+    median(&rounds)
+}
+
 /// Prints medians, and in brackets the least and the greatest round, of every row.
 pub(crate) fn table(rows: &[(Scenario, Vec<Outcome>)]) {
     println!();
     println!("| row | contender | CPU µs per request | requests/s | CPU, VeloFlux over it |");
     println!("|---|---|---|---|---|");
     for (scenario, results) in rows {
-        let ours = results.iter().find(|outcome| outcome.name == OURS).map(|outcome| median(&outcome.cpu_us));
+        let ours = results.iter().find(|outcome| outcome.name == OURS);
         for outcome in results {
             let cpu = median(&outcome.cpu_us);
             let ratio = ours
                 .filter(|_| outcome.name != OURS)
-                .map_or(String::new(), |ours| format!("{:.2}", ours / cpu));
+                .map_or(String::new(), |ours| format!("{:.2}", ratio(ours, outcome)));
             println!(
                 "| {} | {} | {cpu:.1} ({:.1}-{:.1}) | {:.0} | {ratio} |",
                 scenario.name,

@@ -256,23 +256,26 @@ impl Outbox {
 ///
 /// Moving the deadline later costs nothing: the timer fires at the earlier time, sees that it is not due, and is
 /// armed again. A connection that is busy therefore touches the timer wheel once per deadline, not once per
-/// request.
+/// request. Nor does it tell the timer at every wait whom to wake: that is always the one task which owns it.
 #[derive(Debug)]
 pub(crate) struct Deadline {
     sleep: Pin<Box<Sleep>>,
     due: Instant,
+    /// Whether the timer, as it is armed now, knows whom to wake.
+    watched: bool,
 }
 
 impl Deadline {
     pub(crate) fn after(timeout: Duration) -> Self {
         let due = Instant::now() + timeout;
-        Self { sleep: Box::pin(tokio::time::sleep_until(due)), due }
+        Self { sleep: Box::pin(tokio::time::sleep_until(due)), due, watched: false }
     }
 
     pub(crate) fn set(&mut self, due: Instant) {
         self.due = due;
         if due < self.sleep.deadline() {
             self.sleep.as_mut().reset(due);
+            self.watched = false;
         }
     }
 
@@ -281,7 +284,11 @@ impl Deadline {
     }
 
     pub(crate) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.watched && !self.sleep.is_elapsed() {
+            return Poll::Pending;
+        }
         loop {
+            self.watched = true;
             ready!(self.sleep.as_mut().poll(cx));
             if Instant::now() >= self.due {
                 return Poll::Ready(());
