@@ -70,7 +70,10 @@ pub(crate) struct Link {
     /// A `SecAction`: matches once, looking at nothing.
     pub(crate) action: bool,
     pub(crate) targets: Box<[Target]>,
-    pub(crate) gate: Option<Gate>,
+    /// Where the link compares values with a number.
+    pub(crate) compare: Option<Compare>,
+    /// Where one TX variable is all that it compares: the variable's slot, which tells without collecting values.
+    pub(crate) gate: Option<u32>,
     pub(crate) sieve: Option<Sieve>,
     pub(crate) check: Check,
     /// Matches where the check does not.
@@ -86,11 +89,10 @@ pub(crate) struct Link {
     pub(crate) log_data: Option<Template>,
 }
 
-/// A comparison of one TX variable with a number, which most links of a rule set are: whether it holds is known from
-/// the variable's slot, without collecting values.
+/// What a link that compares untransformed values with a number asks: most links of a rule set are such, and their
+/// values mostly numbers, which are compared as they are.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Gate {
-    pub(crate) slot: u32,
+pub(crate) struct Compare {
     comparison: Comparison,
     operand: i64,
     negated: bool,
@@ -105,9 +107,9 @@ enum Comparison {
     Lt,
 }
 
-impl Gate {
-    /// The gate of `operator` over the variable in `slot`, if the operator is a comparison with a number.
-    pub(crate) fn new(slot: u32, operator: &OperatorText) -> Option<Self> {
+impl Compare {
+    /// What `operator` asks, if it compares with a number.
+    pub(crate) fn new(operator: &OperatorText) -> Option<Self> {
         let comparison = match operator.name.to_ascii_lowercase().as_str() {
             "eq" => Comparison::Eq,
             "ge" => Comparison::Ge,
@@ -116,11 +118,11 @@ impl Gate {
             "lt" => Comparison::Lt,
             _ => return None,
         };
-        Some(Self { slot, comparison, operand: operator.argument.parse().ok()?, negated: operator.negated })
+        Some(Self { comparison, operand: operator.argument.parse().ok()?, negated: operator.negated })
     }
 
-    /// Whether the link matches when the variable is `number`.
-    pub(crate) fn opens(&self, number: i64) -> bool {
+    /// Whether the link matches a value that is `number`.
+    pub(crate) fn matches(self, number: i64) -> bool {
         let holds = match self.comparison {
             Comparison::Eq => number == self.operand,
             Comparison::Ge => number >= self.operand,

@@ -14,8 +14,8 @@ use crate::files::Files;
 use crate::filter::FilterBuilder;
 use crate::limits;
 use crate::program::{
-    ChainId, Chains, Change, ChangeKind, Control, Exception, Gate, Link, MemberName, Names, Outcome, Program,
-    Rule, Select, Sieve, Target, View,
+    ChainId, Chains, Change, ChangeKind, Compare, Control, Exception, Link, MemberName, Names, Outcome,
+    Program, Rule, Select, Sieve, Target, View,
 };
 use crate::ruleset::{RuleInfo, Ruleset};
 use crate::seclang::{Mistake, Place};
@@ -189,10 +189,12 @@ impl Builder<'_> {
         });
         let controls = controls.collect::<Result<_, _>>()?;
         let stages = if actions.multi_match { self.chains.path(chain) } else { vec![chain] };
+        let compare = compare(link, &transformations);
         Ok(Link {
             action,
             sieve: if negated { None } else { self.sieve(&check, &targets, &stages) },
-            gate: gate(link, &targets, &transformations),
+            gate: compare.and_then(|_| only_slot(&targets)),
+            compare,
             targets: targets.into(),
             check,
             negated,
@@ -339,14 +341,16 @@ impl Builder<'_> {
     }
 }
 
-/// The link's gate: it has one if it compares one TX variable, untransformed.
-fn gate(link: &LinkDraft, targets: &[Target], transformations: &[Transformation]) -> Option<Gate> {
-    match (&link.looks, targets) {
-        (Some((_, operator)), [Target { select: Select::Slot(slot), count: false, .. }])
-            if transformations.is_empty() =>
-        {
-            Gate::new(*slot, operator)
-        }
+/// What the link compares with a number, untransformed.
+fn compare(link: &LinkDraft, transformations: &[Transformation]) -> Option<Compare> {
+    let (_, operator) = link.looks.as_ref().filter(|_| transformations.is_empty())?;
+    Compare::new(operator)
+}
+
+/// The slot of the one TX variable that is all of `targets`.
+fn only_slot(targets: &[Target]) -> Option<u32> {
+    match targets {
+        [Target { select: Select::Slot(slot), count: false, .. }] => Some(*slot),
         _ => None,
     }
 }

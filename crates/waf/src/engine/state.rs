@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::Failure;
 use super::bag::{Bag, Value};
 use super::forms::Forms;
+use super::text::Named;
 use super::views::Views;
 use crate::bits::RuleBits;
 use crate::limits;
@@ -33,8 +34,10 @@ pub(super) struct State<'p> {
     pub(super) views: Views,
     pub(super) captures: Captures,
     /// What the current chain matched.
-    pub(super) matched: Vec<MatchedVariable>,
-    pub(super) last_match: Option<MatchedVariable>,
+    pub(super) matched: Vec<Named<'p>>,
+    pub(super) last_match: Option<Named<'p>>,
+    /// Room for the values of a link, kept between links.
+    pub(super) candidates: Vec<Named<'p>>,
     /// Index of the current rule.
     pub(super) rule: usize,
     /// Rules that rules removed.
@@ -62,15 +65,6 @@ pub(super) enum Place {
     Member(Variable, Vec<u8>),
 }
 
-/// A value that matched.
-#[derive(Debug, Clone, Default)]
-pub(super) struct MatchedVariable {
-    /// Its full name, such as `ARGS:q`.
-    pub(super) name: Vec<u8>,
-    /// The value after transformations.
-    pub(super) value: Vec<u8>,
-}
-
 impl<'p> State<'p> {
     pub(super) fn new(ruleset: &'p Ruleset, overlay: &'p Overlay, now_unix_us: u64) -> Self {
         let mut slots = vec![None; ruleset.program.names.len()];
@@ -89,6 +83,7 @@ impl<'p> State<'p> {
             captures: Captures::new(),
             matched: Vec::new(),
             last_match: None,
+            candidates: Vec::new(),
             rule: 0,
             removed: None,
             exceptions: overlay.exceptions.iter().collect(),
