@@ -25,6 +25,7 @@ pub(crate) struct Program {
     /// `None`: every check is asked about every value.
     pub(crate) filter: Option<Filter>,
     pub(crate) views: Box<[View]>,
+    pub(crate) shown: Box<[Shown]>,
     /// The variables that some rule reads: others need not be made.
     pub(crate) variables: Variables,
 }
@@ -146,9 +147,16 @@ pub(crate) struct Sieve {
 /// says of its values together is found once per phase. Members that single links take away are included.
 #[derive(Debug)]
 pub(crate) struct View {
+    /// Index of the values.
+    pub(crate) shown: u32,
+    pub(crate) chain: ChainId,
+}
+
+/// Values of request or response that views show.
+#[derive(Debug)]
+pub(crate) struct Shown {
     pub(crate) variable: Variable,
     pub(crate) select: Select,
-    pub(crate) chain: ChainId,
 }
 
 /// A variable, or members of one, or their number.
@@ -322,6 +330,21 @@ impl Chains {
         &self.nodes[chain.0 as usize].steps
     }
 
+    /// The steps of the chain that may change one of the values whose bytes are all in `alphabet`.
+    pub(crate) fn steps_that_touch(
+        &self,
+        chain: ChainId,
+        mut alphabet: Alphabet,
+    ) -> impl Iterator<Item = Transformation> {
+        self.steps(chain).iter().copied().filter(move |step| {
+            let may_change = step.touches().is_none_or(|touches| touches.meets(alphabet));
+            if may_change {
+                alphabet = alphabet.with(step.adds());
+            }
+            may_change
+        })
+    }
+
     /// Whether a value of this alphabet may change in the chain.
     pub(crate) fn may_change(&self, chain: ChainId, alphabet: Alphabet) -> bool {
         self.nodes[chain.0 as usize].touches.is_none_or(|touches| touches.meets(alphabet))
@@ -408,6 +431,8 @@ mod tests {
         let changes = |value: &[u8]| chains.may_change(chain, Alphabet::of(value));
         assert!(changes(b"A") && changes(b"%41") && !changes(b"a-b 1"));
         assert!(!chains.may_change(ChainId::RAW, Alphabet::range(0, 0xff)));
+        let touching: Vec<_> = chains.steps_that_touch(chain, Alphabet::of(b"Ab")).collect();
+        assert_eq!(touching, [Lowercase]);
         let digest = chains.intern(&[Lowercase, Transformation::Sha1]);
         assert!(chains.may_change(digest, Alphabet::EMPTY));
     }

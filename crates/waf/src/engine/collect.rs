@@ -1,26 +1,21 @@
 //! From a target to the values that it stands for.
 
-use super::Failure;
 use super::bag::Bag;
 use super::clock;
 use super::data::{Data, Group, Member, ValueId};
 use super::state::State;
 use super::text::{Named, Text};
-use crate::program::{Select, Target};
+use crate::program::{Select, Shown, Target};
 use crate::variable::Variable;
 
 impl Data {
-    /// Calls `with` on each value of request and response that `select` picks of `variable`.
-    pub(super) fn each(
-        &self,
-        variable: Variable,
-        select: &Select,
-        mut with: impl FnMut(ValueId) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        let Some((groups, shows)) = groups(variable) else { return with(self.scalar(variable)) };
-        let members = groups.iter().flat_map(|group| self.members(*group));
-        let shown = members.filter(|member| select.covers(self.get(member.key)));
-        shown.map(|member| shows.of(*member)).try_for_each(with)
+    /// Each value that `shown` stands for.
+    pub(super) fn each(&self, shown: &Shown) -> impl Iterator<Item = ValueId> {
+        let (members, shows) = groups(shown.variable).unwrap_or((&[], Shows::Values));
+        let scalar = members.is_empty().then(|| self.scalar(shown.variable));
+        let members = members.iter().flat_map(|group| self.members(*group));
+        let members = members.filter(|member| shown.select.covers(self.get(member.key)));
+        scalar.into_iter().chain(members.map(move |member| shows.of(*member)))
     }
 }
 
@@ -116,16 +111,15 @@ impl<'p> State<'p> {
             }
             // There is no database: `@geoLookup` has failed before a rule can look here.
             Variable::Geo => {}
-            _ => match groups(variable) {
-                Some((groups, shows)) => {
-                    let members = groups.iter().flat_map(|group| data.members(*group));
-                    members.for_each(|member| add(Text::Kept(member.key), Text::Kept(shows.of(*member))));
-                }
-                None => {
+            _ => {
+                let Some((groups, shows)) = groups(variable) else {
                     let value = self.scalar(data, variable);
                     candidates.push(Named { variable, key: None, count: false, value });
-                }
-            },
+                    return;
+                };
+                let members = groups.iter().flat_map(|group| data.members(*group));
+                members.for_each(|member| add(Text::Kept(member.key), Text::Kept(shows.of(*member))));
+            }
         }
     }
 

@@ -9,7 +9,6 @@ use super::forms::transform;
 use super::state::{LOGGING, Place, State};
 use super::text::{Named, Text};
 use crate::check::Check;
-use crate::filter::Filter;
 use crate::limits;
 use crate::operator::{Captures, Operator, OperatorFailure, RuntimeOperator};
 use crate::program::{
@@ -31,8 +30,7 @@ impl<'p> State<'p> {
             return Ok(());
         }
         let program: &'p [u32] = &self.ruleset.program.phases[usize::from(phase) - 1];
-        let filter = self.ruleset.program.filter.as_ref();
-        self.views.begin(self.ruleset.program.views.len(), filter.map_or(0, Filter::words));
+        self.views.begin(&self.ruleset.program);
         let mut step = 0;
         while let Some(&index) = program.get(step) {
             if self.engine == EngineMode::Off {
@@ -208,7 +206,7 @@ impl<'p> State<'p> {
         form: Text<'p>,
     ) -> Result<(), Failure> {
         if link.capture && !self.captures.is_empty() {
-            self.store_captures(&form.bytes(data, &self.forms).into_owned())?;
+            self.store_captures(data, &form)?;
         }
         if self.matched.len() >= limits::MATCHED_VALUES {
             return Err(Failure::Limit("values matched by a chain"));

@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use super::Failure;
 use super::bag::{Bag, Value};
+use super::data::Data;
 use super::forms::Forms;
-use super::text::Named;
+use super::text::{Named, Text};
 use super::views::Views;
 use crate::bits::RuleBits;
 use crate::limits;
@@ -184,11 +185,14 @@ impl<'p> State<'p> {
     }
 
     /// Puts what an operator captured in `input` into `TX:0` to `TX:9`; those that captured nothing are unset.
-    pub(super) fn store_captures(&mut self, input: &[u8]) -> Result<(), Failure> {
-        (0..MAX_CAPTURES).try_for_each(|number| {
-            let capture = self.captures.get(number, input).map(|capture| Value::Text(capture.to_vec()));
-            self.set_variable(&Place::Slot(number as u32), capture)
-        })
+    pub(super) fn store_captures(&mut self, data: &Data, input: &Text<'p>) -> Result<(), Failure> {
+        let captured: [Option<Value>; MAX_CAPTURES] = {
+            let input = input.bytes(data, &self.forms);
+            let text = |capture: &[u8]| Value::Text(capture.to_vec());
+            std::array::from_fn(|number| self.captures.get(number, &input).map(text))
+        };
+        let mut captured = captured.into_iter().enumerate();
+        captured.try_for_each(|(number, value)| self.set_variable(&Place::Slot(number as u32), value))
     }
 
     /// Refuses, or in detection mode notes that it would.
