@@ -22,6 +22,7 @@ const BITS: [u128; 256] = {
 
 impl Alphabet {
     pub(crate) const EMPTY: Self = Self(0);
+    pub(crate) const ANY: Self = Self(u128::MAX);
 
     /// The bytes of `text`.
     pub(crate) const fn of(text: &[u8]) -> Self {

@@ -25,6 +25,7 @@ pub(crate) struct Program {
     /// `None`: every check is asked about every value.
     pub(crate) filter: Option<Filter>,
     pub(crate) views: Box<[View]>,
+    pub(crate) shown: Box<[Shown]>,
     /// The variables that some rule reads: others need not be made.
     pub(crate) variables: Variables,
 }
@@ -72,7 +73,10 @@ pub(crate) struct Link {
     /// A `SecAction`: matches once, looking at nothing.
     pub(crate) action: bool,
     pub(crate) targets: Box<[Target]>,
-    pub(crate) gate: Option<Gate>,
+    /// Where the link compares values with a number.
+    pub(crate) compare: Option<Compare>,
+    /// Where one TX variable is all that it compares: the variable's slot, which tells without collecting values.
+    pub(crate) gate: Option<u32>,
     pub(crate) sieve: Option<Sieve>,
     pub(crate) check: Check,
     /// Matches where the check does not.
@@ -88,11 +92,10 @@ pub(crate) struct Link {
     pub(crate) log_data: Option<Template>,
 }
 
-/// A comparison of one TX variable with a number, which most links of a rule set are: whether it holds is known from
-/// the variable's slot, without collecting values.
+/// What a link that compares untransformed values with a number asks: most links of a rule set are such, and their
+/// values mostly numbers, which are compared as they are.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Gate {
-    pub(crate) slot: u32,
+pub(crate) struct Compare {
     comparison: Comparison,
     operand: i64,
     negated: bool,
@@ -107,9 +110,9 @@ enum Comparison {
     Lt,
 }
 
-impl Gate {
-    /// The gate of `operator` over the variable in `slot`, if the operator is a comparison with a number.
-    pub(crate) fn new(slot: u32, operator: &OperatorText) -> Option<Self> {
+impl Compare {
+    /// What `operator` asks, if it compares with a number.
+    pub(crate) fn new(operator: &OperatorText) -> Option<Self> {
         let comparison = match operator.name.to_ascii_lowercase().as_str() {
             "eq" => Comparison::Eq,
             "ge" => Comparison::Ge,
@@ -118,11 +121,11 @@ impl Gate {
             "lt" => Comparison::Lt,
             _ => return None,
         };
-        Some(Self { slot, comparison, operand: operator.argument.parse().ok()?, negated: operator.negated })
+        Some(Self { comparison, operand: operator.argument.parse().ok()?, negated: operator.negated })
     }
 
-    /// Whether the link matches when the variable is `number`.
-    pub(crate) fn opens(&self, number: i64) -> bool {
+    /// Whether the link matches a value that is `number`.
+    pub(crate) fn matches(self, number: i64) -> bool {
         let holds = match self.comparison {
             Comparison::Eq => number == self.operand,
             Comparison::Ge => number >= self.operand,
@@ -146,9 +149,16 @@ pub(crate) struct Sieve {
 /// says of its values together is found once per phase. Members that single links take away are included.
 #[derive(Debug)]
 pub(crate) struct View {
+    /// Index of the values.
+    pub(crate) shown: u32,
+    pub(crate) chain: ChainId,
+}
+
+/// Values of request or response that views show.
+#[derive(Debug)]
+pub(crate) struct Shown {
     pub(crate) variable: Variable,
     pub(crate) select: Select,
-    pub(crate) chain: ChainId,
 }
 
 /// A variable, or members of one, or their number.
@@ -322,6 +332,21 @@ impl Chains {
         &self.nodes[chain.0 as usize].steps
     }
 
+    /// The steps of the chain that may change one of the values whose bytes are all in `alphabet`.
+    pub(crate) fn steps_that_touch(
+        &self,
+        chain: ChainId,
+        mut alphabet: Alphabet,
+    ) -> impl Iterator<Item = Transformation> {
+        self.steps(chain).iter().copied().filter(move |step| {
+            let may_change = step.touches().is_none_or(|touches| touches.meets(alphabet));
+            if may_change {
+                alphabet = alphabet.with(step.adds());
+            }
+            may_change
+        })
+    }
+
     /// Whether a value of this alphabet may change in the chain.
     pub(crate) fn may_change(&self, chain: ChainId, alphabet: Alphabet) -> bool {
         self.nodes[chain.0 as usize].touches.is_none_or(|touches| touches.meets(alphabet))
@@ -408,6 +433,8 @@ mod tests {
         let changes = |value: &[u8]| chains.may_change(chain, Alphabet::of(value));
         assert!(changes(b"A") && changes(b"%41") && !changes(b"a-b 1"));
         assert!(!chains.may_change(ChainId::RAW, Alphabet::range(0, 0xff)));
+        let touching: Vec<_> = chains.steps_that_touch(chain, Alphabet::of(b"Ab")).collect();
+        assert_eq!(touching, [Lowercase]);
         let digest = chains.intern(&[Lowercase, Transformation::Sha1]);
         assert!(chains.may_change(digest, Alphabet::EMPTY));
     }

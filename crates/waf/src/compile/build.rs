@@ -14,8 +14,8 @@ use crate::files::Files;
 use crate::filter::FilterBuilder;
 use crate::limits;
 use crate::program::{
-    ChainId, Chains, Change, ChangeKind, Control, Exception, Gate, Link, MemberName, Names, Outcome, Program,
-    Rule, Select, Sieve, Target, View,
+    ChainId, Chains, Change, ChangeKind, Compare, Control, Exception, Link, MemberName, Names, Outcome,
+    Program, Rule, Select, Shown, Sieve, Target, View,
 };
 use crate::ruleset::{RuleInfo, Ruleset};
 use crate::seclang::{Mistake, Place};
@@ -59,8 +59,16 @@ pub(super) fn build(gathered: Gathered, files: &dyn Files, mistakes: &mut Vec<Mi
         of_phase.map(|(index, _)| index as u32).collect()
     });
     let Gathered { settings, signatures, notes, .. } = gathered;
-    let program =
-        Program { rules: rules.into(), phases, names, chains, filter, views: views.list.into(), variables };
+    let program = Program {
+        rules: rules.into(),
+        phases,
+        names,
+        chains,
+        filter,
+        views: views.list.into(),
+        shown: views.shown.into(),
+        variables,
+    };
     Ruleset::new(program, settings, signatures, notes)
 }
 
@@ -94,19 +102,23 @@ struct Builder<'a> {
 #[derive(Default)]
 struct Views {
     list: Vec<View>,
-    /// By what they show, written out: patterns have no equality of their own.
-    known: HashMap<String, u32>,
+    known: HashMap<(u32, ChainId), u32>,
+    shown: Vec<Shown>,
+    /// By what they are, written out: patterns have no equality of their own.
+    known_shown: HashMap<String, u32>,
 }
 
 impl Views {
     fn intern(&mut self, target: &Target, chain: ChainId) -> u32 {
         let Target { variable, select, .. } = target;
-        let next = self.list.len() as u32;
-        let index = *self.known.entry(format!("{variable:?} {select:?} {chain:?}")).or_insert(next);
-        if index == next {
-            self.list.push(View { variable: *variable, select: select.clone(), chain });
-        }
-        index
+        let shown = *self.known_shown.entry(format!("{variable:?} {select:?}")).or_insert_with(|| {
+            self.shown.push(Shown { variable: *variable, select: select.clone() });
+            self.shown.len() as u32 - 1
+        });
+        *self.known.entry((shown, chain)).or_insert_with(|| {
+            self.list.push(View { shown, chain });
+            self.list.len() as u32 - 1
+        })
     }
 }
 
@@ -190,10 +202,12 @@ impl Builder<'_> {
         });
         let controls = controls.collect::<Result<_, _>>()?;
         let stages = if actions.multi_match { self.chains.path(chain) } else { vec![chain] };
+        let compare = compare(link, &transformations);
         Ok(Link {
             action,
             sieve: if negated { None } else { self.sieve(&check, &targets, &stages) },
-            gate: gate(link, &targets, &transformations),
+            gate: compare.and_then(|_| only_slot(&targets)),
+            compare,
             targets: targets.into(),
             check,
             negated,
@@ -340,14 +354,16 @@ impl Builder<'_> {
     }
 }
 
-/// The link's gate: it has one if it compares one TX variable, untransformed.
-fn gate(link: &LinkDraft, targets: &[Target], transformations: &[Transformation]) -> Option<Gate> {
-    match (&link.looks, targets) {
-        (Some((_, operator)), [Target { select: Select::Slot(slot), count: false, .. }])
-            if transformations.is_empty() =>
-        {
-            Gate::new(*slot, operator)
-        }
+/// What the link compares with a number, untransformed.
+fn compare(link: &LinkDraft, transformations: &[Transformation]) -> Option<Compare> {
+    let (_, operator) = link.looks.as_ref().filter(|_| transformations.is_empty())?;
+    Compare::new(operator)
+}
+
+/// The slot of the one TX variable that is all of `targets`.
+fn only_slot(targets: &[Target]) -> Option<u32> {
+    match targets {
+        [Target { select: Select::Slot(slot), count: false, .. }] => Some(*slot),
         _ => None,
     }
 }

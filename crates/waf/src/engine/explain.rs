@@ -1,7 +1,9 @@
 //! Takes down what the engine does, for transactions that are to be explained.
 
-use super::collect::Candidate;
+use super::bag::Value;
+use super::data::Data;
 use super::state::{Place, State};
+use super::text::Named;
 use crate::limits;
 use crate::program::{ChainId, Chains, Control, EngineMode, Outcome};
 use crate::step::{Skip, Step};
@@ -34,23 +36,27 @@ impl State<'_> {
         }
     }
 
-    /// Notes a value, in each form on the way to `stage`, and what became of it.
+    /// Notes that a link's operator, with this argument of macros if any, was asked about a value, in each form on the
+    /// way to `stage`.
     pub(super) fn explain_value(
         &mut self,
-        link: usize,
-        argument: Option<&[u8]>,
-        candidate: &Candidate<'_>,
+        data: &Data,
+        (link, argument): (usize, Option<&[u8]>),
+        candidate: &Named<'_>,
         stage: ChainId,
         matched: bool,
     ) {
-        self.explain(|state, rule_id| Step::Judged {
-            rule_id,
-            link,
-            argument: argument.map(cut),
-            variable: String::from_utf8_lossy(&candidate.name()).into_owned(),
-            before: cut(&candidate.value),
-            forms: forms(&state.ruleset.program.chains, &candidate.value, stage),
-            matched,
+        self.explain(|state, rule_id| {
+            let value = candidate.value.bytes(data, &state.forms);
+            Step::Judged {
+                rule_id,
+                link,
+                argument: argument.map(cut),
+                variable: String::from_utf8_lossy(&candidate.name(data, &state.forms)).into_owned(),
+                before: cut(&value),
+                forms: forms(&state.ruleset.program.chains, &value, stage),
+                matched,
+            }
         });
     }
 
@@ -62,7 +68,10 @@ impl State<'_> {
                 Place::Member(collection, name) => (*collection, &name[..]),
             };
             let variable = format!("{}:{}", collection.name(), String::from_utf8_lossy(name));
-            let value = state.variable(place).map(|value| cut(&value.bytes()));
+            let value = state.variable(place).map(|value| match value {
+                Value::Number(number) => number.to_string().into_bytes(),
+                Value::Text(text) => cut(text),
+            });
             Step::Set { rule_id, variable, value }
         });
     }

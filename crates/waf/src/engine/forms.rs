@@ -78,6 +78,12 @@ impl Forms {
         Ok(form)
     }
 
+    /// The bytes that occur in `value`.
+    pub(super) fn alphabet(&mut self, data: &Data, value: ValueId) -> Alphabet {
+        let form = self.raw(data, value);
+        self.all[form.0 as usize].alphabet
+    }
+
     /// The bytes of a form.
     pub(super) fn bytes<'a>(&'a self, data: &'a Data, form: FormId) -> &'a [u8] {
         self.all[form.0 as usize].bytes.get(data)

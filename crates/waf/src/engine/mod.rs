@@ -14,6 +14,7 @@ mod request_body;
 mod response;
 mod run;
 mod state;
+mod text;
 mod views;
 
 use std::fmt;

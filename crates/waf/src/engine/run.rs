@@ -2,17 +2,18 @@
 
 use std::borrow::Cow;
 
-use super::bag::{Value, number};
-use super::collect::Candidate;
+use super::bag::Value;
 use super::data::Data;
 use super::forms::transform;
-use super::state::{LOGGING, MatchedVariable, Place, State};
+use super::state::{LOGGING, Place, State};
+use super::text::{Named, Text};
 use super::{Failure, explain};
 use crate::check::Check;
-use crate::filter::Filter;
 use crate::limits;
 use crate::operator::{Captures, Operator, OperatorFailure, RuntimeOperator};
-use crate::program::{Allow, Change, ChangeKind, Control, EngineMode, Gate, Link, MemberName, Outcome, Rule};
+use crate::program::{
+    Allow, ChainId, Change, ChangeKind, Control, EngineMode, Link, MemberName, Outcome, Rule,
+};
 use crate::record::{Cause, Match, Refusal};
 use crate::step::{Skip, Step};
 use crate::template::{Part, Template};
@@ -31,8 +32,7 @@ impl<'p> State<'p> {
             self.explain_skips(program, Skip::Allowed);
             return Ok(());
         }
-        let filter = self.ruleset.program.filter.as_ref();
-        self.views.begin(self.ruleset.program.views.len(), filter.map_or(0, Filter::words));
+        self.views.begin(&self.ruleset.program);
         let mut step = 0;
         while let Some(&index) = program.get(step) {
             if self.engine == EngineMode::Off {
@@ -81,13 +81,14 @@ impl<'p> State<'p> {
     fn run_rule(&mut self, data: &Data, rule: &'p Rule) -> Result<bool, Failure> {
         self.matched.clear();
         let mut matched = None;
+        let is_reported = is_reported(rule);
         for (index, link) in rule.links.iter().enumerate() {
             let returned = self.run_link(data, link, index)?;
             self.explain(|_, rule_id| Step::Returned { rule_id, link: index, matched: returned });
             if !returned {
                 return Ok(false);
             }
-            if index == 0 && !link.action {
+            if index == 0 && is_reported && !link.action {
                 matched.clone_from(&self.last_match);
             }
         }
@@ -98,7 +99,9 @@ impl<'p> State<'p> {
             self.highest_severity =
                 Some(self.highest_severity.map_or(severity, |highest| highest.min(severity)));
         }
-        self.write(data, rule, matched);
+        if is_reported || self.explained {
+            self.write(data, rule, matched);
+        }
         Ok(true)
     }
 
@@ -108,20 +111,34 @@ impl<'p> State<'p> {
             self.act(data, link)?;
             return Ok(true);
         }
-        if !self.explained && link.gate.as_ref().is_some_and(|gate| self.is_shut(gate)) {
+        // What is left out because it cannot match is to be seen in an explanation.
+        if !self.explained && self.is_shut(link) {
             return Ok(false);
         }
-        // What is left out because it cannot match is to be seen in an explanation.
-        let filter = self.ruleset.program.filter.as_ref().filter(|_| !self.explained);
-        if let Some(filter) = filter
+        if let Some(filter) = &self.ruleset.program.filter
+            && !self.explained
             && self.is_ruled_out(data, filter, link)?
         {
             return Ok(false);
         }
-        let mut candidates = Vec::new();
+        let mut candidates = std::mem::take(&mut self.candidates);
         for target in &link.targets {
             self.collect(data, target, &mut candidates);
         }
+        let judged = self.judge(data, link, place, &candidates);
+        candidates.clear();
+        self.candidates = candidates;
+        judged
+    }
+
+    /// Asks about each of `candidates` and acts on those that match; whether any did.
+    fn judge(
+        &mut self,
+        data: &Data,
+        link: &'p Link,
+        place: usize,
+        candidates: &[Named<'p>],
+    ) -> Result<bool, Failure> {
         if candidates.is_empty() {
             return Ok(false);
         }
@@ -130,47 +147,73 @@ impl<'p> State<'p> {
             return Err(Failure::Limit("evaluations"));
         }
         let asked = self.ask(data, &link.check);
-        let chains = &self.ruleset.program.chains;
         let mut any = false;
-        for candidate in &candidates {
-            let mut previous: Option<Vec<u8>> = None;
-            for &stage in &link.stages {
-                let form = match candidate.id {
-                    Some(id) => {
-                        let form = self.forms.form(chains, data, id, stage)?;
-                        if let (Some(filter), Some(sieve)) = (filter, &link.sieve)
-                            && !sieve.check.is_in(self.forms.checks(data, filter, form))
-                        {
-                            previous = None;
-                            continue;
-                        }
-                        Cow::Borrowed(self.forms.bytes(data, form))
-                    }
-                    None => transform(chains, &candidate.value, stage),
-                };
-                if previous.as_ref().is_some_and(|previous| **previous == *form) {
-                    continue;
-                }
-                let matches = asked.matches(&form, &mut self.captures)? != link.negated;
-                if matches || link.stages.len() > 1 {
-                    previous = Some(form.into_owned());
-                }
-                self.explain_value(place, asked.argument(), candidate, stage, matches);
-                if let Some(form) = previous.as_ref().filter(|_| matches) {
-                    self.remember(candidate, link, form)?;
-                    self.act(data, link)?;
+        for candidate in candidates {
+            if let (Some(compare), Text::Number(number)) = (&link.compare, &candidate.value) {
+                let matches = compare.matches(*number);
+                self.explain_value(data, (place, None), candidate, ChainId::RAW, matches);
+                if matches {
+                    self.captures.clear();
+                    self.accept(data, link, candidate, candidate.value.clone())?;
                     any = true;
                 }
+                continue;
+            }
+            let mut previous: Option<Text<'p>> = None;
+            for &stage in &link.stages {
+                let Some(form) = self.form(data, link, &candidate.value, stage)? else {
+                    previous = None;
+                    continue;
+                };
+                let bytes = form.bytes(data, &self.forms);
+                if previous.is_some_and(|previous| previous.bytes(data, &self.forms) == bytes) {
+                    previous = Some(form);
+                    continue;
+                }
+                let matches = asked.matches(&bytes, &mut self.captures)? != link.negated;
+                drop(bytes);
+                self.explain_value(data, (place, asked.argument()), candidate, stage, matches);
+                if matches {
+                    self.accept(data, link, candidate, form.clone())?;
+                    any = true;
+                }
+                previous = Some(form);
             }
         }
         Ok(any)
     }
 
-    /// Whether a link with this gate cannot match. A variable that holds text is left to the operator.
-    fn is_shut(&self, gate: &Gate) -> bool {
-        match self.slot(gate.slot) {
+    /// `value` after the chain `stage`; `None` if the filter tells that it does not match.
+    fn form(
+        &mut self,
+        data: &Data,
+        link: &Link,
+        value: &Text<'p>,
+        stage: ChainId,
+    ) -> Result<Option<Text<'p>>, Failure> {
+        let program = &self.ruleset.program;
+        let Text::Kept(value) = value else {
+            return Ok(Some(match transform(&program.chains, &value.bytes(data, &self.forms), stage) {
+                Cow::Borrowed(_) => value.clone(),
+                Cow::Owned(changed) => Text::Own(changed),
+            }));
+        };
+        let form = self.forms.form(&program.chains, data, *value, stage)?;
+        let is_ruled_out = match (&program.filter, &link.sieve) {
+            (Some(filter), Some(sieve)) if !self.explained => {
+                !sieve.check.is_in(self.forms.checks(data, filter, form))
+            }
+            _ => false,
+        };
+        Ok((!is_ruled_out).then_some(Text::Form(form)))
+    }
+
+    /// Whether a link that compares one TX variable cannot match. One that holds text is left to the operator.
+    fn is_shut(&self, link: &Link) -> bool {
+        let Some((slot, compare)) = link.gate.zip(link.compare) else { return false };
+        match self.slot(slot) {
             None => true,
-            Some(Value::Number(number)) => !gate.opens(*number),
+            Some(Value::Number(number)) => !compare.matches(*number),
             Some(Value::Text(_)) => false,
         }
     }
@@ -184,18 +227,24 @@ impl<'p> State<'p> {
         }
     }
 
-    /// Notes a value that matched, for `MATCHED_VAR` and its kin, and what was captured.
-    fn remember(&mut self, candidate: &Candidate<'_>, link: &Link, form: &[u8]) -> Result<(), Failure> {
+    /// Takes in a value that matched in this form, for `MATCHED_VAR` and its kin, and what was captured, and acts.
+    fn accept(
+        &mut self,
+        data: &Data,
+        link: &'p Link,
+        candidate: &Named<'p>,
+        form: Text<'p>,
+    ) -> Result<(), Failure> {
         if link.capture && !self.captures.is_empty() {
-            self.store_captures(form)?;
+            self.store_captures(data, &form)?;
         }
-        let matched = MatchedVariable { name: candidate.name(), value: form.to_vec() };
         if self.matched.len() >= limits::MATCHED_VALUES {
             return Err(Failure::Limit("values matched by a chain"));
         }
+        let matched = Named { value: form, ..candidate.clone() };
         self.matched.push(matched.clone());
         self.last_match = Some(matched);
-        Ok(())
+        self.act(data, link)
     }
 
     /// Does what a link does on each match.
@@ -208,13 +257,13 @@ impl<'p> State<'p> {
             MemberName::Slot(slot) => Place::Slot(*slot),
             MemberName::Dynamic(name) => self.place(change.collection, self.expand(data, name)),
         };
-        let sum = |amount: &Template, sign: i64| {
+        let sum = |amount: &'p Template, sign: i64| {
             let present = self.variable(&place).map_or(0, Value::number);
-            let amount = number(&self.expand(data, amount)).saturating_mul(sign);
+            let amount = self.evaluate(data, amount).number().saturating_mul(sign);
             Some(Value::Number(present.saturating_add(amount)))
         };
         let value = match &change.kind {
-            ChangeKind::Set(value) => Some(Value::new(self.expand(data, value))),
+            ChangeKind::Set(value) => Some(self.evaluate(data, value)),
             ChangeKind::Add(amount) => sum(amount, 1),
             ChangeKind::Subtract(amount) => sum(amount, -1),
             ChangeKind::Delete => None,
@@ -238,13 +287,30 @@ impl<'p> State<'p> {
         }
     }
 
+    /// What a variable becomes that is set to `template`. What is one number stays one.
+    fn evaluate(&self, data: &Data, template: &'p Template) -> Value {
+        if let Some(number) = template.number() {
+            return Value::Number(number);
+        }
+        if let [Part::Value(target)] = template.parts()
+            && let Some(Text::Number(number)) = self.first(data, target)
+        {
+            return Value::Number(number);
+        }
+        Value::new(self.expand(data, template))
+    }
+
     /// `template` with its macros replaced.
-    pub(super) fn expand(&self, data: &Data, template: &Template) -> Vec<u8> {
+    pub(super) fn expand(&self, data: &Data, template: &'p Template) -> Vec<u8> {
         let mut text = Vec::new();
         for part in template.parts() {
             match part {
                 Part::Text(literal) => text.extend_from_slice(literal),
-                Part::Value(target) => text.extend_from_slice(&self.first(data, target).unwrap_or_default()),
+                Part::Value(target) => {
+                    if let Some(value) = self.first(data, target) {
+                        text.extend_from_slice(&value.bytes(data, &self.forms));
+                    }
+                }
             }
         }
         text
@@ -252,14 +318,14 @@ impl<'p> State<'p> {
 
     /// Writes a full match into the record. Texts are expanded now, when the whole chain has matched: CRS writes its
     /// log data for that moment.
-    fn write(&mut self, data: &Data, rule: &Rule, matched: Option<MatchedVariable>) {
+    fn write(&mut self, data: &Data, rule: &'p Rule, matched: Option<Named<'p>>) {
         let full = self.record.matches.len() >= limits::MATCHES;
         let kept = is_reported(rule) && !full;
         self.record.dropped_matches += u64::from(is_reported(rule) && full);
         if !kept && !self.explained {
             return;
         }
-        let text = |of: fn(&Link) -> Option<&Template>| {
+        let text = |of: fn(&'p Link) -> Option<&'p Template>| {
             let template = rule.links.iter().rev().find_map(of);
             readable(&template.map(|template| self.expand(data, template)).unwrap_or_default())
         };
@@ -273,8 +339,11 @@ impl<'p> State<'p> {
         if !kept {
             return;
         }
-        let MatchedVariable { name, mut value } = matched.unwrap_or_default();
-        value.truncate(limits::RECORDED_BYTES);
+        let (name, value) = matched.map_or_else(Default::default, |matched| {
+            let value = matched.value.bytes(data, &self.forms);
+            let recorded = value[..value.len().min(limits::RECORDED_BYTES)].to_vec();
+            (matched.name(data, &self.forms), recorded)
+        });
         self.record.matches.push(Match {
             rule_id: rule.info.id,
             phase: rule.info.phase,

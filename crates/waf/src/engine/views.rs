@@ -3,26 +3,44 @@
 //! A link whose check is in none of its views' sets matches nothing: most rules end there, without a look at single
 //! values. Targets that are taken away from single rules count as if they were there: the sets are for all rules, and
 //! may say *maybe* too often, never *no*.
+//!
+//! Views of the same values are one where the same steps of their chains may change one of them: the bytes of all
+//! values together tell.
 
 use super::Failure;
 use super::data::Data;
 use super::state::State;
+use crate::alphabet::Alphabet;
 use crate::filter::Filter;
-use crate::program::Link;
+use crate::program::{Link, Program};
+use crate::transform::Transformation;
 
 /// The sets of one phase, found when they are first asked for.
 #[derive(Debug, Default)]
 pub(super) struct Views {
-    is_known: Vec<bool>,
+    /// Per view, where its set is.
+    sets: Vec<Option<u32>>,
+    shown: Vec<Seen>,
     checks: Vec<u64>,
+}
+
+/// What is known of the values that some views show.
+#[derive(Debug, Clone, Default)]
+struct Seen {
+    /// The bytes of all of them.
+    alphabet: Option<Alphabet>,
+    /// Where the set is of the views whose chains come down to these steps.
+    sets: Vec<(Vec<Transformation>, u32)>,
 }
 
 impl Views {
     /// Forgets what was known: request and response are known better when a phase begins.
-    pub(super) fn begin(&mut self, views: usize, words: usize) {
-        self.is_known.clear();
-        self.is_known.resize(views, false);
-        self.checks.resize(views * words, 0);
+    pub(super) fn begin(&mut self, program: &Program) {
+        self.sets.clear();
+        self.sets.resize(program.views.len(), None);
+        self.shown.clear();
+        self.shown.resize(program.shown.len(), Seen::default());
+        self.checks.clear();
     }
 }
 
@@ -36,34 +54,44 @@ impl State<'_> {
     ) -> Result<bool, Failure> {
         let Some(sieve) = &link.sieve else { return Ok(false) };
         let Some(views) = &sieve.views else { return Ok(false) };
-        let words = filter.words();
         for &view in views {
             let view = view as usize;
-            if !self.views.is_known[view] {
-                self.look(data, filter, view)?;
-            }
-            if sieve.check.is_in(&self.views.checks[view * words..][..words]) {
+            let set = match self.views.sets[view] {
+                Some(set) => set,
+                None => self.look(data, filter, view)?,
+            };
+            if sieve.check.is_in(&self.views.checks[set as usize..][..filter.words()]) {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Finds the checks that the values of `view` may match.
-    fn look(&mut self, data: &Data, filter: &Filter, view: usize) -> Result<(), Failure> {
-        let program = &self.ruleset.program;
-        let shown = &program.views[view];
-        let words = filter.words();
-        let checks = &mut self.views.checks[view * words..][..words];
-        checks.fill(0);
+    /// Finds the checks that the values of `view` may match; gives where they are.
+    fn look(&mut self, data: &Data, filter: &Filter, view: usize) -> Result<u32, Failure> {
+        let Program { chains, views, shown, .. } = &self.ruleset.program;
+        let view_of = &views[view];
+        let values = &shown[view_of.shown as usize];
         let forms = &mut self.forms;
-        data.each(shown.variable, &shown.select, |value| {
-            let form = forms.form(&program.chains, data, value, shown.chain)?;
+        let seen = &mut self.views.shown[view_of.shown as usize];
+        let alphabet = *seen.alphabet.get_or_insert_with(|| {
+            data.each(values).fold(Alphabet::EMPTY, |all, value| all.with(forms.alphabet(data, value)))
+        });
+        let steps: Vec<_> = chains.steps_that_touch(view_of.chain, alphabet).collect();
+        if let Some((_, known)) = seen.sets.iter().find(|(known, _)| *known == steps) {
+            self.views.sets[view] = Some(*known);
+            return Ok(*known);
+        }
+        let start = self.views.checks.len();
+        self.views.checks.resize(start + filter.words(), 0);
+        let checks = &mut self.views.checks[start..];
+        for value in data.each(values) {
+            let form = forms.form(chains, data, value, view_of.chain)?;
             let more = forms.checks(data, filter, form);
             checks.iter_mut().zip(more).for_each(|(word, more)| *word |= more);
-            Ok(())
-        })?;
-        self.views.is_known[view] = true;
-        Ok(())
+        }
+        seen.sets.push((steps, start as u32));
+        self.views.sets[view] = Some(start as u32);
+        Ok(start as u32)
     }
 }
