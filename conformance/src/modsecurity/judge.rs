@@ -75,3 +75,51 @@ fn found(pattern: &str, text: &str) -> bool {
     // Some patterns ask for a line feed itself, where the narration writes `\x0a`.
     compiled.is_ok_and(|pattern| pattern.is_match(text) || pattern.is_match(&text.replace("\\x0a", "\n")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::modsecurity::drive;
+    use std::path::Path;
+
+    /// The first difference of a scenario with these rules, of `GET /?a=B`, and this expectation.
+    fn difference(rules: &str, expected: &str) -> Option<String> {
+        let text = format!(
+            r#"{{"rules": {rules}, "request": {{"uri": "/?a=B", "method": "GET"}}, "expected": {expected}}}"#
+        );
+        let scenario: Scenario = serde_json::from_str(&text).unwrap();
+        let seen = drive::run(&scenario, "test.json", Path::new("nowhere"));
+        judge(&scenario, &seen).err().map(|difference| difference.expected)
+    }
+
+    const RULE: &str = r#"["SecRule ARGS \"@contains b\" \"id:1,phase:1,t:lowercase,deny,msg:'m'\""]"#;
+
+    #[test]
+    fn what_the_engine_did_is_told_and_nothing_else() {
+        for pattern in [
+            r#"{"http_code": 403, "debug_log": "T .0. t:lowercase: \"b\".*Target value: \"b\" .Variable: ARGS:a.*Rule returned 1"}"#,
+            r#"{"http_code": 403, "error_log": "Access denied with code 403 .*Contains. with parameter .b. against variable .ARGS:a"}"#,
+        ] {
+            assert_eq!(difference(RULE, pattern), None, "{pattern}");
+        }
+        for pattern in [
+            r#"{"debug_log": "Target value"}"#,
+            r#"{"http_code": 403, "debug_log": "Rule returned 0"}"#,
+            r#"{"http_code": 403, "error_log": "ARGS:b"}"#,
+            r#"{"http_code": 403, "audit_log": "--A--"}"#,
+            r#"{"http_code": 403, "parser_error": "Line: 1."}"#,
+            r#"{"http_code": 403, "redirect_url": "http://x/"}"#,
+        ] {
+            assert!(difference(RULE, pattern).is_some(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn an_expected_mistake_is_one_in_the_line_it_names() {
+        let rules = r#"["SecRuleEngine On", "SecNoSuch"]"#;
+        assert_eq!(difference(rules, r#"{"parser_error": "Line: 2. Column: 1."}"#), None);
+        assert_eq!(difference(rules, r#"{"parser_error": "whatever"}"#), None);
+        assert!(difference(rules, r#"{"parser_error": "Line: 1. Column: 1."}"#).is_some());
+        assert!(difference(rules, "{}").is_some());
+    }
+}
