@@ -29,6 +29,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod alphabet;
 mod base;
 mod bits;
 mod check;
@@ -37,6 +38,7 @@ pub mod crs;
 mod engine;
 mod error;
 mod files;
+mod filter;
 pub mod limits;
 mod overlay;
 mod program;

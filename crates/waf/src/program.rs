@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use regex::bytes::Regex;
 
+use crate::alphabet::Alphabet;
 use crate::bits::RuleBits;
 use crate::check::Check;
+use crate::filter::{CheckId, Filter};
 use crate::ruleset::{RuleInfo, Severity};
 use crate::seclang::OperatorText;
 use crate::template::Template;
@@ -20,6 +22,10 @@ pub(crate) struct Program {
     pub(crate) phases: [Box<[u32]>; 5],
     pub(crate) names: Names,
     pub(crate) chains: Chains,
+    /// `None`: every check is asked about every value.
+    pub(crate) filter: Option<Filter>,
+    pub(crate) views: Box<[View]>,
+    pub(crate) shown: Box<[Shown]>,
     /// The variables that some rule reads: others need not be made.
     pub(crate) variables: Variables,
 }
@@ -65,7 +71,11 @@ pub(crate) struct Link {
     /// A `SecAction`: matches once, looking at nothing.
     pub(crate) action: bool,
     pub(crate) targets: Box<[Target]>,
-    pub(crate) gate: Option<Gate>,
+    /// Where the link compares values with a number.
+    pub(crate) compare: Option<Compare>,
+    /// Where one TX variable is all that it compares: the variable's slot, which tells without collecting values.
+    pub(crate) gate: Option<u32>,
+    pub(crate) sieve: Option<Sieve>,
     pub(crate) check: Check,
     /// Matches where the check does not.
     pub(crate) negated: bool,
@@ -80,11 +90,10 @@ pub(crate) struct Link {
     pub(crate) log_data: Option<Template>,
 }
 
-/// A comparison of one TX variable with a number, which most links of a rule set are: whether it holds is known from
-/// the variable's slot, without collecting values.
+/// What a link that compares untransformed values with a number asks: most links of a rule set are such, and their
+/// values mostly numbers, which are compared as they are.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Gate {
-    pub(crate) slot: u32,
+pub(crate) struct Compare {
     comparison: Comparison,
     operand: i64,
     negated: bool,
@@ -99,9 +108,9 @@ enum Comparison {
     Lt,
 }
 
-impl Gate {
-    /// The gate of `operator` over the variable in `slot`, if the operator is a comparison with a number.
-    pub(crate) fn new(slot: u32, operator: &OperatorText) -> Option<Self> {
+impl Compare {
+    /// What `operator` asks, if it compares with a number.
+    pub(crate) fn new(operator: &OperatorText) -> Option<Self> {
         let comparison = match operator.name.to_ascii_lowercase().as_str() {
             "eq" => Comparison::Eq,
             "ge" => Comparison::Ge,
@@ -110,11 +119,11 @@ impl Gate {
             "lt" => Comparison::Lt,
             _ => return None,
         };
-        Some(Self { slot, comparison, operand: operator.argument.parse().ok()?, negated: operator.negated })
+        Some(Self { comparison, operand: operator.argument.parse().ok()?, negated: operator.negated })
     }
 
-    /// Whether the link matches when the variable is `number`.
-    pub(crate) fn opens(&self, number: i64) -> bool {
+    /// Whether the link matches a value that is `number`.
+    pub(crate) fn matches(self, number: i64) -> bool {
         let holds = match self.comparison {
             Comparison::Eq => number == self.operand,
             Comparison::Ge => number >= self.operand,
@@ -124,6 +133,30 @@ impl Gate {
         };
         holds != self.negated
     }
+}
+
+/// The filter's knowledge of a link's check, for links that match only where the check does.
+#[derive(Debug)]
+pub(crate) struct Sieve {
+    pub(crate) check: CheckId,
+    /// What the link looks at, as indices of the program's views. `None` if it looks at what rules set, too.
+    pub(crate) views: Option<Box<[u32]>>,
+}
+
+/// Values in one form, such as all arguments URL-decoded and in lower case. Many links share one, and what the filter
+/// says of its values together is found once per phase. Members that single links take away are included.
+#[derive(Debug)]
+pub(crate) struct View {
+    /// Index of the values.
+    pub(crate) shown: u32,
+    pub(crate) chain: ChainId,
+}
+
+/// Values of request or response that views show.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub(crate) variable: Variable,
+    pub(crate) select: Select,
 }
 
 /// A variable, or members of one, or their number.
@@ -255,13 +288,24 @@ impl ChainId {
 /// All distinct chains of a rule set as a tree: each node is its parent's form, transformed once more.
 #[derive(Debug)]
 pub(crate) struct Chains {
-    nodes: Vec<(ChainId, Transformation)>,
+    nodes: Vec<Chain>,
     children: HashMap<(ChainId, Transformation), ChainId>,
+}
+
+/// A node of [`Chains`].
+#[derive(Debug, Clone)]
+struct Chain {
+    parent: ChainId,
+    steps: Vec<Transformation>,
+    /// The bytes of which a value must have one for the chain to change it; `None` if any value may change. Nothing
+    /// changes before the first step that changes something, and to that the value comes as it is.
+    touches: Option<Alphabet>,
 }
 
 impl Default for Chains {
     fn default() -> Self {
-        Self { nodes: vec![(ChainId::RAW, Transformation::None)], children: HashMap::new() }
+        let root = Chain { parent: ChainId::RAW, steps: Vec::new(), touches: Some(Alphabet::EMPTY) };
+        Self { nodes: vec![root], children: HashMap::new() }
     }
 }
 
@@ -272,32 +316,50 @@ impl Chains {
             let next = ChainId(self.nodes.len() as u32);
             let node = *self.children.entry((parent, *transformation)).or_insert(next);
             if node == next {
-                self.nodes.push((parent, *transformation));
+                let Chain { mut steps, touches, .. } = self.nodes[parent.0 as usize].clone();
+                steps.push(*transformation);
+                let touches = touches.zip(transformation.touches()).map(|(before, last)| before.with(last));
+                self.nodes.push(Chain { parent, steps, touches });
             }
             node
         })
     }
 
-    /// The node's parent and the transformation that leads from it; `None` for the root.
-    pub(crate) fn step(&self, chain: ChainId) -> Option<(ChainId, Transformation)> {
-        if chain == ChainId::RAW { None } else { self.nodes.get(chain.0 as usize).copied() }
+    /// The chain's transformations, in order.
+    pub(crate) fn steps(&self, chain: ChainId) -> &[Transformation] {
+        &self.nodes[chain.0 as usize].steps
+    }
+
+    /// The steps of the chain that may change one of the values whose bytes are all in `alphabet`.
+    pub(crate) fn steps_that_touch(
+        &self,
+        chain: ChainId,
+        mut alphabet: Alphabet,
+    ) -> impl Iterator<Item = Transformation> {
+        self.steps(chain).iter().copied().filter(move |step| {
+            let may_change = step.touches().is_none_or(|touches| touches.meets(alphabet));
+            if may_change {
+                alphabet = alphabet.with(step.adds());
+            }
+            may_change
+        })
+    }
+
+    /// Whether a value of this alphabet may change in the chain.
+    pub(crate) fn may_change(&self, chain: ChainId, alphabet: Alphabet) -> bool {
+        self.nodes[chain.0 as usize].touches.is_none_or(|touches| touches.meets(alphabet))
     }
 
     /// The node and all that lead to it, from the root.
     pub(crate) fn path(&self, chain: ChainId) -> Vec<ChainId> {
         let mut path = vec![chain];
         let mut last = chain;
-        while let Some((parent, _)) = self.step(last) {
-            path.push(parent);
-            last = parent;
+        while last != ChainId::RAW {
+            last = self.nodes[last.0 as usize].parent;
+            path.push(last);
         }
         path.reverse();
         path
-    }
-
-    /// How many nodes there are.
-    pub(crate) fn len(&self) -> usize {
-        self.nodes.len()
     }
 }
 
@@ -357,9 +419,22 @@ mod tests {
         let both = chains.intern(&[Lowercase, RemoveWhitespace]);
         let first = chains.intern(&[Lowercase]);
         let other = chains.intern(&[Lowercase, UrlDecode]);
-        assert_eq!((chains.len(), chains.intern(&[])), (4, ChainId::RAW));
+        assert_eq!((chains.intern(&[Lowercase, RemoveWhitespace]), chains.intern(&[])), (both, ChainId::RAW));
         assert_eq!(chains.path(both), [ChainId::RAW, first, both]);
-        assert_eq!(chains.step(other), Some((first, UrlDecode)));
+        assert_eq!(chains.steps(other), [Lowercase, UrlDecode]);
+    }
+
+    #[test]
+    fn only_values_with_certain_bytes_change() {
+        let mut chains = Chains::default();
+        let chain = chains.intern(&[Lowercase, UrlDecode]);
+        let changes = |value: &[u8]| chains.may_change(chain, Alphabet::of(value));
+        assert!(changes(b"A") && changes(b"%41") && !changes(b"a-b 1"));
+        assert!(!chains.may_change(ChainId::RAW, Alphabet::range(0, 0xff)));
+        let touching: Vec<_> = chains.steps_that_touch(chain, Alphabet::of(b"Ab")).collect();
+        assert_eq!(touching, [Lowercase]);
+        let digest = chains.intern(&[Lowercase, Transformation::Sha1]);
+        assert!(chains.may_change(digest, Alphabet::EMPTY));
     }
 
     #[test]

@@ -134,6 +134,14 @@ impl Ruleset {
         Self { identity, program, settings, scores, signatures, notes }
     }
 
+    /// The same rules, of which each asks about every value that it looks at, even where the value cannot match. The
+    /// verdicts are the same and cost more: for comparison.
+    #[must_use]
+    pub fn unfiltered(mut self) -> Self {
+        self.program.filter = None;
+        self
+    }
+
     /// How many rules there are; a chain is one.
     pub fn rule_count(&self) -> usize {
         self.program.rules.len()

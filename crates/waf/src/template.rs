@@ -8,6 +8,7 @@ use crate::variable::Variable;
 #[derive(Debug, Clone)]
 pub(crate) struct Template {
     parts: Box<[Part]>,
+    number: Option<i64>,
 }
 
 /// A piece of a [`Template`].
@@ -27,15 +28,21 @@ impl Template {
             if start > 0 {
                 parts.push(Part::Text(rest.as_bytes()[..start].into()));
             }
-            let text = &rest[start + 2..end];
-            let target = macro_target(text, names).map_err(|why| format!("%{{{text}}}: {why}"))?;
+            let name = &rest[start + 2..end];
+            let target = macro_target(name, names).map_err(|why| format!("%{{{name}}}: {why}"))?;
             parts.push(Part::Value(target));
             rest = &rest[end + 1..];
         }
         if !rest.is_empty() {
             parts.push(Part::Text(rest.as_bytes().into()));
         }
-        Ok(Self { parts: parts.into() })
+        let number = text.parse::<i64>().ok().filter(|number| number.to_string() == text);
+        Ok(Self { parts: parts.into(), number })
+    }
+
+    /// The number that it is, where it is one as numbers are written out.
+    pub(crate) fn number(&self) -> Option<i64> {
+        self.number
     }
 
     /// The pieces, in order.

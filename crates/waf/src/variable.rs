@@ -280,6 +280,34 @@ impl Variable {
         self == Self::Tx || self.is_persistent()
     }
 
+    /// Whether its values come from request and response alone, and so stay the same throughout a phase.
+    pub(crate) fn is_settled(self) -> bool {
+        !self.is_settable()
+            && !matches!(
+                self,
+                Self::Duration
+                    | Self::Geo
+                    | Self::HighestSeverity
+                    | Self::MatchedVar
+                    | Self::MatchedVarName
+                    | Self::MatchedVars
+                    | Self::MatchedVarsNames
+                    | Self::ReqbodyProcessor
+                    | Self::Rule
+                    | Self::SessionId
+                    | Self::Time
+                    | Self::TimeDay
+                    | Self::TimeEpoch
+                    | Self::TimeHour
+                    | Self::TimeMin
+                    | Self::TimeMon
+                    | Self::TimeSec
+                    | Self::TimeWday
+                    | Self::TimeYear
+                    | Self::UserId
+            )
+    }
+
     /// Whether it is one of the collections that `initcol` and its kin bind to a key.
     pub(crate) fn is_persistent(self) -> bool {
         matches!(self, Self::Global | Self::Ip | Self::Resource | Self::Session | Self::User)

@@ -11,10 +11,11 @@ use super::targets;
 use crate::bits::RuleBits;
 use crate::check::Check;
 use crate::files::Files;
+use crate::filter::FilterBuilder;
 use crate::limits;
 use crate::program::{
-    Chains, Change, ChangeKind, Control, Exception, Gate, Link, MemberName, Names, Outcome, Program, Rule,
-    Select, Target,
+    ChainId, Chains, Change, ChangeKind, Compare, Control, Exception, Link, MemberName, Names, Outcome,
+    Program, Rule, Select, Shown, Sieve, Target, View,
 };
 use crate::ruleset::{RuleInfo, Ruleset};
 use crate::seclang::{Mistake, Place};
@@ -37,6 +38,8 @@ pub(super) fn build(gathered: Gathered, files: &dyn Files, mistakes: &mut Vec<Mi
         chains: Chains::default(),
         tags: HashMap::new(),
         variables: Variables::default(),
+        filter: FilterBuilder::default(),
+        views: Views::default(),
     };
     let mut rules = Vec::with_capacity(gathered.rules.len());
     for (index, draft) in gathered.rules.iter().enumerate() {
@@ -48,13 +51,24 @@ pub(super) fn build(gathered: Gathered, files: &dyn Files, mistakes: &mut Vec<Mi
             Err(mistake) => mistakes.push(mistake),
         }
     }
-    let Builder { names, chains, variables, .. } = builder;
+    let Builder { names, chains, variables, filter, views, .. } = builder;
+    // Without a filter every check is asked: slower, and just as right.
+    let filter = filter.build().ok();
     let phases = [1, 2, 3, 4, 5].map(|phase| {
         let of_phase = gathered.rules.iter().enumerate().filter(|(_, rule)| rule.phase == phase);
         of_phase.map(|(index, _)| index as u32).collect()
     });
     let Gathered { settings, signatures, notes, .. } = gathered;
-    let program = Program { rules: rules.into(), phases, names, chains, variables };
+    let program = Program {
+        rules: rules.into(),
+        phases,
+        names,
+        chains,
+        filter,
+        views: views.list.into(),
+        shown: views.shown.into(),
+        variables,
+    };
     Ruleset::new(program, settings, signatures, notes)
 }
 
@@ -80,6 +94,32 @@ struct Builder<'a> {
     chains: Chains,
     tags: HashMap<String, Arc<str>>,
     variables: Variables,
+    filter: FilterBuilder,
+    views: Views,
+}
+
+/// The views that links share, each once.
+#[derive(Default)]
+struct Views {
+    list: Vec<View>,
+    known: HashMap<(u32, ChainId), u32>,
+    shown: Vec<Shown>,
+    /// By what they are, written out: patterns have no equality of their own.
+    known_shown: HashMap<String, u32>,
+}
+
+impl Views {
+    fn intern(&mut self, target: &Target, chain: ChainId) -> u32 {
+        let Target { variable, select, .. } = target;
+        let shown = *self.known_shown.entry(format!("{variable:?} {select:?}")).or_insert_with(|| {
+            self.shown.push(Shown { variable: *variable, select: select.clone() });
+            self.shown.len() as u32 - 1
+        });
+        *self.known.entry((shown, chain)).or_insert_with(|| {
+            self.list.push(View { shown, chain });
+            self.list.len() as u32 - 1
+        })
+    }
 }
 
 impl Builder<'_> {
@@ -160,19 +200,35 @@ impl Builder<'_> {
             })
         });
         let controls = controls.collect::<Result<_, _>>()?;
+        let stages = if actions.multi_match { self.chains.path(chain) } else { vec![chain] };
+        let compare = compare(link, &transformations);
         Ok(Link {
             action,
-            gate: gate(link, &targets, &transformations),
+            sieve: if negated { None } else { self.sieve(&check, &targets, &stages) },
+            gate: compare.and_then(|_| only_slot(&targets)),
+            compare,
             targets: targets.into(),
             check,
             negated,
-            stages: if actions.multi_match { self.chains.path(chain) } else { vec![chain] }.into(),
+            stages: stages.into(),
             capture: actions.capture,
             changes,
             controls,
             message: self.optional_template(actions.message.as_ref())?,
             log_data: self.optional_template(actions.log_data.as_ref())?,
         })
+    }
+
+    /// What the filter can say of a link that is not negated.
+    fn sieve(&mut self, check: &Check, targets: &[Target], stages: &[ChainId]) -> Option<Sieve> {
+        let Check::Compiled(operator) = check else { return None };
+        let check = self.filter.add(operator.need())?;
+        let is_settled = targets.iter().all(|target| !target.count && target.variable.is_settled());
+        let views = is_settled.then(|| {
+            let pairs = targets.iter().flat_map(|target| stages.iter().map(move |stage| (target, *stage)));
+            pairs.map(|(target, stage)| self.views.intern(target, stage)).collect()
+        });
+        Some(Sieve { check, views })
     }
 
     fn note(&mut self, template: &Template) {
@@ -297,14 +353,16 @@ impl Builder<'_> {
     }
 }
 
-/// The link's gate: it has one if it compares one TX variable, untransformed.
-fn gate(link: &LinkDraft, targets: &[Target], transformations: &[Transformation]) -> Option<Gate> {
-    match (&link.looks, targets) {
-        (Some((_, operator)), [Target { select: Select::Slot(slot), count: false, .. }])
-            if transformations.is_empty() =>
-        {
-            Gate::new(*slot, operator)
-        }
+/// What the link compares with a number, untransformed.
+fn compare(link: &LinkDraft, transformations: &[Transformation]) -> Option<Compare> {
+    let (_, operator) = link.looks.as_ref().filter(|_| transformations.is_empty())?;
+    Compare::new(operator)
+}
+
+/// The slot of the one TX variable that is all of `targets`.
+fn only_slot(targets: &[Target]) -> Option<u32> {
+    match targets {
+        [Target { select: Select::Slot(slot), count: false, .. }] => Some(*slot),
         _ => None,
     }
 }

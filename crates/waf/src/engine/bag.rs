@@ -1,6 +1,5 @@
 //! Variables that rules set: TX and the named collections.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::Failure;
@@ -20,13 +19,6 @@ impl Value {
         match number.filter(|number| number.to_string().as_bytes() == text) {
             Some(number) => Self::Number(number),
             None => Self::Text(text),
-        }
-    }
-
-    pub(super) fn bytes(&self) -> Cow<'_, [u8]> {
-        match self {
-            Self::Number(number) => Cow::Owned(number.to_string().into_bytes()),
-            Self::Text(text) => Cow::Borrowed(text),
         }
     }
 

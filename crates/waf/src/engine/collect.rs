@@ -1,39 +1,21 @@
 //! From a target to the values that it stands for.
 
-use std::borrow::Cow;
-
+use super::bag::Bag;
 use super::clock;
-use super::data::{Data, Group, ValueId};
+use super::data::{Data, Group, Member, ValueId};
 use super::state::State;
-use crate::program::{Select, Target};
-use crate::ruleset::Severity;
+use super::text::{Named, Text};
+use crate::program::{Select, Shown, Target};
 use crate::variable::Variable;
 
-/// One value to be judged.
-#[derive(Debug)]
-pub(super) struct Candidate<'d> {
-    pub(super) variable: Variable,
-    /// The member's name; `None` for scalars and counts.
-    pub(super) key: Option<Cow<'d, [u8]>>,
-    pub(super) count: bool,
-    pub(super) value: Cow<'d, [u8]>,
-    /// The value's identity, if it is one of the request's or response's own.
-    pub(super) id: Option<ValueId>,
-}
-
-impl Candidate<'_> {
-    /// The full name, such as `ARGS:q`.
-    pub(super) fn name(&self) -> Vec<u8> {
-        let mut name = Vec::new();
-        if self.count {
-            name.push(b'&');
-        }
-        name.extend_from_slice(self.variable.name().as_bytes());
-        if let Some(key) = &self.key {
-            name.push(b':');
-            name.extend_from_slice(key);
-        }
-        name
+impl Data {
+    /// Each value that `shown` stands for.
+    pub(super) fn each(&self, shown: &Shown) -> impl Iterator<Item = ValueId> {
+        let (members, shows) = groups(shown.variable).unwrap_or((&[], Shows::Values));
+        let scalar = members.is_empty().then(|| self.scalar(shown.variable));
+        let members = members.iter().flat_map(|group| self.members(*group));
+        let members = members.filter(|member| shown.select.covers(self.get(member.key)));
+        scalar.into_iter().chain(members.map(move |member| shows.of(*member)))
     }
 }
 
@@ -44,121 +26,106 @@ enum Shows {
     Names,
 }
 
+impl Shows {
+    fn of(self, member: Member) -> ValueId {
+        match self {
+            Self::Values => member.value,
+            Self::Names => member.key,
+        }
+    }
+}
+
 impl<'p> State<'p> {
     /// Adds all that `target` stands for to `candidates`.
-    pub(super) fn collect<'d>(&self, data: &'d Data, target: &Target, candidates: &mut Vec<Candidate<'d>>)
-    where
-        'p: 'd,
-    {
+    pub(super) fn collect(&self, data: &Data, target: &'p Target, candidates: &mut Vec<Named<'p>>) {
         let first = candidates.len();
         self.members(data, target, candidates);
         if target.count {
             let count = candidates.len() - first;
             candidates.truncate(first);
-            candidates.push(Candidate {
+            candidates.push(Named {
                 variable: target.variable,
                 key: match &target.select {
-                    Select::Key(key) => Some(Cow::Owned(key.to_vec())),
-                    Select::Slot(slot) => Some(Cow::Borrowed(self.ruleset.program.names.name(*slot))),
+                    Select::Key(key) => Some(Text::Fixed(key)),
+                    Select::Slot(slot) => Some(Text::Fixed(self.ruleset.program.names.name(*slot))),
                     Select::All | Select::Pattern(_) => None,
                 },
                 count: true,
-                value: Cow::Owned(count.to_string().into_bytes()),
-                id: None,
+                value: Text::Number(count as i64),
             });
         }
     }
 
     /// The first value that `target` stands for.
-    pub(super) fn first<'d>(&self, data: &'d Data, target: &Target) -> Option<Cow<'d, [u8]>>
-    where
-        'p: 'd,
-    {
+    pub(super) fn first(&self, data: &Data, target: &'p Target) -> Option<Text<'p>> {
         if let Select::Slot(slot) = target.select {
-            return self.slot(slot).map(|value| Cow::Owned(value.bytes().into_owned()));
+            return self.slot(slot).map(Text::from);
         }
         let mut candidates = Vec::new();
         self.members(data, target, &mut candidates);
         candidates.into_iter().next().map(|candidate| candidate.value)
     }
 
-    fn members<'d>(&self, data: &'d Data, target: &Target, candidates: &mut Vec<Candidate<'d>>)
-    where
-        'p: 'd,
-    {
+    fn members(&self, data: &Data, target: &'p Target, candidates: &mut Vec<Named<'p>>) {
         if self.is_excepted(target, None) {
             return;
         }
         let variable = target.variable;
-        let mut owned = |key: &[u8], value: Cow<'_, [u8]>| {
-            if target.select.covers(key) && !self.is_excepted(target, Some(key)) {
-                candidates.push(Candidate {
-                    variable,
-                    key: Some(Cow::Owned(key.to_vec())),
-                    count: false,
-                    value: Cow::Owned(value.into_owned()),
-                    id: None,
-                });
+        let mut add = |key: Text<'p>, value: Text<'p>| {
+            let is_meant = {
+                let key = key.bytes(data, &self.forms);
+                target.select.covers(&key) && !self.is_excepted(target, Some(&key))
+            };
+            if is_meant {
+                candidates.push(Named { variable, key: Some(key), count: false, value });
             }
         };
+        let own = |name: &[u8]| Text::Own(name.to_vec());
         match variable {
             Variable::Tx => {
                 if let Select::Slot(slot) = target.select {
                     let key = self.ruleset.program.names.name(slot);
                     if let Some(value) = self.slot(slot).filter(|_| !self.is_excepted(target, Some(key))) {
-                        candidates.push(Candidate {
-                            variable,
-                            key: Some(Cow::Borrowed(key)),
-                            count: false,
-                            value: Cow::Owned(value.bytes().into_owned()),
-                            id: None,
-                        });
+                        let (key, value) = (Some(Text::Fixed(key)), value.into());
+                        candidates.push(Named { variable, key, count: false, value });
                     }
                     return;
                 }
-                self.slots().for_each(|(name, value)| owned(name, value.bytes()));
-                self.bag(variable)
-                    .iter()
-                    .flat_map(|bag| bag.iter())
-                    .for_each(|(name, value)| owned(name, value.bytes()));
+                self.slots().for_each(|(name, value)| add(Text::Fixed(name), value.into()));
+                let others = self.bag(variable).into_iter().flat_map(Bag::iter);
+                others.for_each(|(name, value)| add(own(name), value.into()));
             }
             variable if variable.is_persistent() => {
-                self.bag(variable)
-                    .iter()
-                    .flat_map(|bag| bag.iter())
-                    .for_each(|(name, value)| owned(name, value.bytes()));
+                let all = self.bag(variable).into_iter().flat_map(Bag::iter);
+                all.for_each(|(name, value)| add(own(name), value.into()));
             }
-            Variable::MatchedVars => {
-                self.matched.iter().for_each(|matched| owned(&matched.name, Cow::Borrowed(&matched.value)));
-            }
-            Variable::MatchedVarsNames => {
-                self.matched.iter().for_each(|matched| owned(&matched.name, Cow::Borrowed(&matched.name)));
-            }
+            Variable::MatchedVars => self.matched.iter().for_each(|matched| {
+                add(Text::Own(matched.name(data, &self.forms)), matched.value.clone());
+            }),
+            Variable::MatchedVarsNames => self.matched.iter().for_each(|matched| {
+                let name = Text::Own(matched.name(data, &self.forms));
+                add(name.clone(), name);
+            }),
             Variable::Rule => {
-                self.rule_members().into_iter().for_each(|(key, value)| owned(key.as_bytes(), value));
+                self.rule_members().into_iter().for_each(|(key, value)| add(Text::Fixed(key), value));
             }
             // There is no database: `@geoLookup` has failed before a rule can look here.
             Variable::Geo => {}
-            _ => match groups(variable) {
-                Some((groups, shows)) => {
-                    for member in groups.iter().flat_map(|group| data.members(*group)) {
-                        let key = data.get(member.key);
-                        if !target.select.covers(key) || self.is_excepted(target, Some(key)) {
-                            continue;
-                        }
-                        let id = if shows == Shows::Names { member.key } else { member.value };
-                        let value = Cow::Borrowed(data.get(id));
-                        candidates.push(Candidate {
-                            variable,
-                            key: Some(Cow::Borrowed(key)),
-                            count: false,
-                            value,
-                            id: Some(id),
-                        });
+            _ => {
+                let Some((groups, shows)) = groups(variable) else {
+                    let value = self.scalar(data, variable);
+                    candidates.push(Named { variable, key: None, count: false, value });
+                    return;
+                };
+                // By far the most values come this way: nothing is made of those that are not meant.
+                for member in groups.iter().flat_map(|group| data.members(*group)) {
+                    let key = data.get(member.key);
+                    if target.select.covers(key) && !self.is_excepted(target, Some(key)) {
+                        let (key, value) = (Some(Text::Kept(member.key)), Text::Kept(shows.of(*member)));
+                        candidates.push(Named { variable, key, count: false, value });
                     }
                 }
-                None => candidates.push(self.scalar(data, variable)),
-            },
+            }
         }
     }
 
@@ -180,49 +147,48 @@ impl<'p> State<'p> {
             })
     }
 
-    fn rule_members(&self) -> Vec<(&'static str, Cow<'p, [u8]>)> {
+    fn rule_members(&self) -> Vec<(&'static [u8], Text<'p>)> {
         let Some(rule) = self.current_rule() else { return Vec::new() };
-        let mut members: Vec<(_, Cow<'_, [u8]>)> = vec![
-            ("id", Cow::Owned(rule.info.id.to_string().into_bytes())),
-            ("rev", Cow::Borrowed(rule.revision.as_bytes())),
-            ("msg", Cow::Borrowed(rule.info.message.as_bytes())),
+        let mut members: Vec<(&[u8], _)> = vec![
+            (b"id", Text::Number(rule.info.id.into())),
+            (b"rev", Text::Fixed(rule.revision.as_bytes())),
+            (b"msg", Text::Fixed(rule.info.message.as_bytes())),
         ];
         if let Some(severity) = rule.severity {
-            members.push(("severity", Cow::Owned(severity.level().to_string().into_bytes())));
+            members.push((b"severity", Text::Number(severity.level().into())));
         }
         members
     }
 
-    fn scalar<'d>(&self, data: &'d Data, variable: Variable) -> Candidate<'d> {
+    fn scalar(&self, data: &Data, variable: Variable) -> Text<'p> {
         let moment = || clock::Moment::at(self.now_unix_us);
-        let text = |text: String| Some(text.into_bytes());
+        let number = |number: u64| Some(Text::Number(number as i64));
         let computed = match variable {
             Variable::MatchedVar => self.last_match.as_ref().map(|matched| matched.value.clone()),
-            Variable::MatchedVarName => self.last_match.as_ref().map(|matched| matched.name.clone()),
-            Variable::ReqbodyProcessor => {
-                self.processor.map(|processor| processor.name().as_bytes().to_vec())
+            Variable::MatchedVarName => {
+                self.last_match.as_ref().map(|matched| Text::Own(matched.name(data, &self.forms)))
             }
-            Variable::HighestSeverity => text(self.highest_severity.map_or(255, Severity::level).to_string()),
-            Variable::Duration => text(self.started.elapsed().as_millis().to_string()),
-            Variable::SessionId => Some(self.session.clone()),
-            Variable::UserId => Some(self.user.clone()),
-            Variable::Time => text(moment().time_of_day()),
-            Variable::TimeDay => text(moment().day.to_string()),
-            Variable::TimeEpoch => text((self.now_unix_us / 1_000_000).to_string()),
-            Variable::TimeHour => text(moment().hour.to_string()),
-            Variable::TimeMin => text(moment().minute.to_string()),
-            Variable::TimeMon => text((moment().month - 1).to_string()),
-            Variable::TimeSec => text(moment().second.to_string()),
-            Variable::TimeWday => text(moment().weekday.to_string()),
-            Variable::TimeYear => text(moment().year.to_string()),
+            Variable::ReqbodyProcessor => {
+                self.processor.map(|processor| Text::Fixed(processor.name().as_bytes()))
+            }
+            Variable::HighestSeverity => {
+                number(self.highest_severity.map_or(255, |severity| severity.level().into()))
+            }
+            Variable::Duration => number(self.started.elapsed().as_millis() as u64),
+            Variable::SessionId => Some(Text::Own(self.session.clone())),
+            Variable::UserId => Some(Text::Own(self.user.clone())),
+            Variable::Time => Some(Text::Own(moment().time_of_day().into_bytes())),
+            Variable::TimeDay => number(moment().day),
+            Variable::TimeEpoch => number(self.now_unix_us / 1_000_000),
+            Variable::TimeHour => number(moment().hour),
+            Variable::TimeMin => number(moment().minute),
+            Variable::TimeMon => number(moment().month - 1),
+            Variable::TimeSec => number(moment().second),
+            Variable::TimeWday => number(moment().weekday),
+            Variable::TimeYear => number(moment().year),
             _ => None,
         };
-        let id = data.scalar(variable);
-        let (value, id) = match computed {
-            Some(value) => (Cow::Owned(value), None),
-            None => (Cow::Borrowed(data.get(id)), Some(id)),
-        };
-        Candidate { variable, key: None, count: false, value, id }
+        computed.unwrap_or_else(|| Text::Kept(data.scalar(variable)))
     }
 }
 

@@ -7,6 +7,10 @@ use crate::body::Arguments;
 use crate::limits;
 use crate::variable::Variable;
 
+/// Values and their bytes that an ordinary transaction has: room made at once, not limits.
+const COMMON_VALUES: usize = 128;
+const COMMON_BYTES: usize = 8 << 10;
+
 /// A value of the transaction. Values are never changed or removed, so an id stands for the same bytes for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ValueId(u32);
@@ -58,10 +62,11 @@ pub(super) struct Data {
 
 impl Data {
     pub(super) fn new() -> Self {
-        let empty = 0..0;
+        let mut values = Vec::with_capacity(COMMON_VALUES);
+        values.push(0..0);
         Self {
-            bytes: Vec::new(),
-            values: vec![empty],
+            bytes: Vec::with_capacity(COMMON_BYTES),
+            values,
             groups: [const { Vec::new() }; Group::COUNT],
             scalars: [None; Variable::COUNT],
         }

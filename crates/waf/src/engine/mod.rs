@@ -13,6 +13,8 @@ mod request_body;
 mod response;
 mod run;
 mod state;
+mod text;
+mod views;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -3,15 +3,17 @@
 use std::borrow::Cow;
 
 use super::Failure;
-use super::bag::{Value, number};
-use super::collect::Candidate;
+use super::bag::Value;
 use super::data::Data;
 use super::forms::transform;
-use super::state::{LOGGING, MatchedVariable, Place, State};
+use super::state::{LOGGING, Place, State};
+use super::text::{Named, Text};
 use crate::check::Check;
 use crate::limits;
 use crate::operator::{Captures, Operator, OperatorFailure, RuntimeOperator};
-use crate::program::{Allow, Change, ChangeKind, Control, EngineMode, Gate, Link, MemberName, Outcome, Rule};
+use crate::program::{
+    Allow, ChainId, Change, ChangeKind, Control, EngineMode, Link, MemberName, Outcome, Rule,
+};
 use crate::record::{Cause, Match, Refusal};
 use crate::template::{Part, Template};
 
@@ -28,6 +30,7 @@ impl<'p> State<'p> {
             return Ok(());
         }
         let program: &'p [u32] = &self.ruleset.program.phases[usize::from(phase) - 1];
+        self.views.begin(&self.ruleset.program);
         let mut step = 0;
         while let Some(&index) = program.get(step) {
             if self.engine == EngineMode::Off {
@@ -66,11 +69,12 @@ impl<'p> State<'p> {
     fn run_rule(&mut self, data: &Data, rule: &'p Rule) -> Result<bool, Failure> {
         self.matched.clear();
         let mut matched = None;
+        let is_reported = is_reported(rule);
         for (index, link) in rule.links.iter().enumerate() {
             if !self.run_link(data, link)? {
                 return Ok(false);
             }
-            if index == 0 && !link.action {
+            if index == 0 && is_reported && !link.action {
                 matched.clone_from(&self.last_match);
             }
         }
@@ -81,7 +85,9 @@ impl<'p> State<'p> {
             self.highest_severity =
                 Some(self.highest_severity.map_or(severity, |highest| highest.min(severity)));
         }
-        self.write(data, rule, matched);
+        if is_reported {
+            self.write(data, rule, matched);
+        }
         Ok(true)
     }
 
@@ -90,13 +96,26 @@ impl<'p> State<'p> {
             self.act(data, link)?;
             return Ok(true);
         }
-        if link.gate.as_ref().is_some_and(|gate| self.is_shut(gate)) {
+        if self.is_shut(link) {
             return Ok(false);
         }
-        let mut candidates = Vec::new();
+        if let Some(filter) = &self.ruleset.program.filter
+            && self.is_ruled_out(data, filter, link)?
+        {
+            return Ok(false);
+        }
+        let mut candidates = std::mem::take(&mut self.candidates);
         for target in &link.targets {
             self.collect(data, target, &mut candidates);
         }
+        let judged = self.judge(data, link, &candidates);
+        candidates.clear();
+        self.candidates = candidates;
+        judged
+    }
+
+    /// Asks about each of `candidates` and acts on those that match; whether any did.
+    fn judge(&mut self, data: &Data, link: &'p Link, candidates: &[Named<'p>]) -> Result<bool, Failure> {
         if candidates.is_empty() {
             return Ok(false);
         }
@@ -105,40 +124,66 @@ impl<'p> State<'p> {
             return Err(Failure::Limit("evaluations"));
         }
         let asked = self.ask(data, &link.check);
-        let chains = &self.ruleset.program.chains;
         let mut any = false;
-        for candidate in &candidates {
-            let mut previous: Option<Vec<u8>> = None;
-            for &stage in &link.stages {
-                let form = match candidate.id {
-                    Some(id) => {
-                        let form = self.forms.form(chains, data, id, stage)?;
-                        Cow::Borrowed(self.forms.bytes(data, id, form))
-                    }
-                    None => transform(chains, &candidate.value, stage),
-                };
-                if previous.as_ref().is_some_and(|previous| **previous == *form) {
-                    continue;
-                }
-                let matches = asked.matches(&form, &mut self.captures)? != link.negated;
-                if matches || link.stages.len() > 1 {
-                    previous = Some(form.into_owned());
-                }
-                if let Some(form) = previous.as_ref().filter(|_| matches) {
-                    self.remember(candidate, link, form)?;
-                    self.act(data, link)?;
+        for candidate in candidates {
+            if let (Some(compare), Text::Number(number)) = (&link.compare, &candidate.value) {
+                if compare.matches(*number) {
+                    self.captures.clear();
+                    self.accept(data, link, candidate, candidate.value.clone())?;
                     any = true;
                 }
+                continue;
+            }
+            let mut previous: Option<Text<'p>> = None;
+            for &stage in &link.stages {
+                let Some(form) = self.form(data, link, &candidate.value, stage)? else {
+                    previous = None;
+                    continue;
+                };
+                let bytes = form.bytes(data, &self.forms);
+                if previous.is_some_and(|previous| previous.bytes(data, &self.forms) == bytes) {
+                    previous = Some(form);
+                    continue;
+                }
+                if asked.matches(&bytes, &mut self.captures)? != link.negated {
+                    self.accept(data, link, candidate, form.clone())?;
+                    any = true;
+                }
+                previous = Some(form);
             }
         }
         Ok(any)
     }
 
-    /// Whether a link with this gate cannot match. A variable that holds text is left to the operator.
-    fn is_shut(&self, gate: &Gate) -> bool {
-        match self.slot(gate.slot) {
+    /// `value` after the chain `stage`; `None` if the filter tells that it does not match.
+    fn form(
+        &mut self,
+        data: &Data,
+        link: &Link,
+        value: &Text<'p>,
+        stage: ChainId,
+    ) -> Result<Option<Text<'p>>, Failure> {
+        let program = &self.ruleset.program;
+        let Text::Kept(value) = value else {
+            return Ok(Some(match transform(&program.chains, &value.bytes(data, &self.forms), stage) {
+                Cow::Borrowed(_) => value.clone(),
+                Cow::Owned(changed) => Text::Own(changed),
+            }));
+        };
+        let form = self.forms.form(&program.chains, data, *value, stage)?;
+        let is_ruled_out = match (&program.filter, &link.sieve) {
+            (Some(filter), Some(sieve)) => !sieve.check.is_in(self.forms.checks(data, filter, form)),
+            _ => false,
+        };
+        Ok((!is_ruled_out).then_some(Text::Form(form)))
+    }
+
+    /// Whether a link that compares one TX variable cannot match. One that holds text is left to the operator.
+    fn is_shut(&self, link: &Link) -> bool {
+        let Some((slot, compare)) = link.gate.zip(link.compare) else { return false };
+        match self.slot(slot) {
             None => true,
-            Some(Value::Number(number)) => !gate.opens(*number),
+            Some(Value::Number(number)) => !compare.matches(*number),
             Some(Value::Text(_)) => false,
         }
     }
@@ -152,18 +197,24 @@ impl<'p> State<'p> {
         }
     }
 
-    /// Notes a value that matched, for `MATCHED_VAR` and its kin, and what was captured.
-    fn remember(&mut self, candidate: &Candidate<'_>, link: &Link, form: &[u8]) -> Result<(), Failure> {
+    /// Takes in a value that matched in this form, for `MATCHED_VAR` and its kin, and what was captured, and acts.
+    fn accept(
+        &mut self,
+        data: &Data,
+        link: &'p Link,
+        candidate: &Named<'p>,
+        form: Text<'p>,
+    ) -> Result<(), Failure> {
         if link.capture && !self.captures.is_empty() {
-            self.store_captures(form)?;
+            self.store_captures(data, &form)?;
         }
-        let matched = MatchedVariable { name: candidate.name(), value: form.to_vec() };
         if self.matched.len() >= limits::MATCHED_VALUES {
             return Err(Failure::Limit("values matched by a chain"));
         }
+        let matched = Named { value: form, ..candidate.clone() };
         self.matched.push(matched.clone());
         self.last_match = Some(matched);
-        Ok(())
+        self.act(data, link)
     }
 
     /// Does what a link does on each match.
@@ -176,13 +227,13 @@ impl<'p> State<'p> {
             MemberName::Slot(slot) => Place::Slot(*slot),
             MemberName::Dynamic(name) => self.place(change.collection, self.expand(data, name)),
         };
-        let sum = |amount: &Template, sign: i64| {
+        let sum = |amount: &'p Template, sign: i64| {
             let present = self.variable(&place).map_or(0, Value::number);
-            let amount = number(&self.expand(data, amount)).saturating_mul(sign);
+            let amount = self.evaluate(data, amount).number().saturating_mul(sign);
             Some(Value::Number(present.saturating_add(amount)))
         };
         let value = match &change.kind {
-            ChangeKind::Set(value) => Some(Value::new(self.expand(data, value))),
+            ChangeKind::Set(value) => Some(self.evaluate(data, value)),
             ChangeKind::Add(amount) => sum(amount, 1),
             ChangeKind::Subtract(amount) => sum(amount, -1),
             ChangeKind::Delete => None,
@@ -203,13 +254,30 @@ impl<'p> State<'p> {
         }
     }
 
+    /// What a variable becomes that is set to `template`. What is one number stays one.
+    fn evaluate(&self, data: &Data, template: &'p Template) -> Value {
+        if let Some(number) = template.number() {
+            return Value::Number(number);
+        }
+        if let [Part::Value(target)] = template.parts()
+            && let Some(Text::Number(number)) = self.first(data, target)
+        {
+            return Value::Number(number);
+        }
+        Value::new(self.expand(data, template))
+    }
+
     /// `template` with its macros replaced.
-    pub(super) fn expand(&self, data: &Data, template: &Template) -> Vec<u8> {
+    pub(super) fn expand(&self, data: &Data, template: &'p Template) -> Vec<u8> {
         let mut text = Vec::new();
         for part in template.parts() {
             match part {
                 Part::Text(literal) => text.extend_from_slice(literal),
-                Part::Value(target) => text.extend_from_slice(&self.first(data, target).unwrap_or_default()),
+                Part::Value(target) => {
+                    if let Some(value) = self.first(data, target) {
+                        text.extend_from_slice(&value.bytes(data, &self.forms));
+                    }
+                }
             }
         }
         text
@@ -217,21 +285,21 @@ impl<'p> State<'p> {
 
     /// Writes a full match into the record. Texts are expanded now, when the whole chain has matched: CRS writes its
     /// log data for that moment.
-    fn write(&mut self, data: &Data, rule: &Rule, matched: Option<MatchedVariable>) {
-        if !is_reported(rule) {
-            return;
-        }
+    fn write(&mut self, data: &Data, rule: &'p Rule, matched: Option<Named<'p>>) {
         if self.record.matches.len() >= limits::MATCHES {
             self.record.dropped_matches += 1;
             return;
         }
-        let text = |of: fn(&Link) -> Option<&Template>| {
+        let text = |of: fn(&'p Link) -> Option<&'p Template>| {
             let template = rule.links.iter().rev().find_map(of);
             readable(&template.map(|template| self.expand(data, template)).unwrap_or_default())
         };
         let (message, log_data) = (text(|link| link.message.as_ref()), text(|link| link.log_data.as_ref()));
-        let MatchedVariable { name, mut value } = matched.unwrap_or_default();
-        value.truncate(limits::RECORDED_BYTES);
+        let (name, value) = matched.map_or_else(Default::default, |matched| {
+            let value = matched.value.bytes(data, &self.forms);
+            let recorded = value[..value.len().min(limits::RECORDED_BYTES)].to_vec();
+            (matched.name(data, &self.forms), recorded)
+        });
         self.record.matches.push(Match {
             rule_id: rule.info.id,
             phase: rule.info.phase,

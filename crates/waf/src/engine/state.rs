@@ -4,7 +4,10 @@ use std::time::Instant;
 
 use super::Failure;
 use super::bag::{Bag, Value};
+use super::data::Data;
 use super::forms::Forms;
+use super::text::{Named, Text};
+use super::views::Views;
 use crate::bits::RuleBits;
 use crate::limits;
 use crate::operator::{Captures, MAX_CAPTURES};
@@ -29,10 +32,13 @@ pub(super) struct State<'p> {
     /// TX variables that have none, and the other collections.
     bags: Vec<(Variable, Bag)>,
     pub(super) forms: Forms,
+    pub(super) views: Views,
     pub(super) captures: Captures,
     /// What the current chain matched.
-    pub(super) matched: Vec<MatchedVariable>,
-    pub(super) last_match: Option<MatchedVariable>,
+    pub(super) matched: Vec<Named<'p>>,
+    pub(super) last_match: Option<Named<'p>>,
+    /// Room for the values of a link, kept between links.
+    pub(super) candidates: Vec<Named<'p>>,
     /// Index of the current rule.
     pub(super) rule: usize,
     /// Rules that rules removed.
@@ -60,15 +66,6 @@ pub(super) enum Place {
     Member(Variable, Vec<u8>),
 }
 
-/// A value that matched.
-#[derive(Debug, Clone, Default)]
-pub(super) struct MatchedVariable {
-    /// Its full name, such as `ARGS:q`.
-    pub(super) name: Vec<u8>,
-    /// The value after transformations.
-    pub(super) value: Vec<u8>,
-}
-
 impl<'p> State<'p> {
     pub(super) fn new(ruleset: &'p Ruleset, overlay: &'p Overlay, now_unix_us: u64) -> Self {
         let mut slots = vec![None; ruleset.program.names.len()];
@@ -83,9 +80,11 @@ impl<'p> State<'p> {
             slots,
             bags: Vec::new(),
             forms: Forms::default(),
+            views: Views::default(),
             captures: Captures::new(),
             matched: Vec::new(),
             last_match: None,
+            candidates: Vec::new(),
             rule: 0,
             removed: None,
             exceptions: overlay.exceptions.iter().collect(),
@@ -186,11 +185,14 @@ impl<'p> State<'p> {
     }
 
     /// Puts what an operator captured in `input` into `TX:0` to `TX:9`; those that captured nothing are unset.
-    pub(super) fn store_captures(&mut self, input: &[u8]) -> Result<(), Failure> {
-        (0..MAX_CAPTURES).try_for_each(|number| {
-            let capture = self.captures.get(number, input).map(|capture| Value::Text(capture.to_vec()));
-            self.set_variable(&Place::Slot(number as u32), capture)
-        })
+    pub(super) fn store_captures(&mut self, data: &Data, input: &Text<'p>) -> Result<(), Failure> {
+        let captured: [Option<Value>; MAX_CAPTURES] = {
+            let input = input.bytes(data, &self.forms);
+            let text = |capture: &[u8]| Value::Text(capture.to_vec());
+            std::array::from_fn(|number| self.captures.get(number, &input).map(text))
+        };
+        let mut captured = captured.into_iter().enumerate();
+        captured.try_for_each(|(number, value)| self.set_variable(&Place::Slot(number as u32), value))
     }
 
     /// Refuses, or in detection mode notes that it would.

@@ -21,6 +21,7 @@ mod gt;
 mod ip_match;
 mod le;
 mod lt;
+mod need;
 mod number;
 mod pm;
 mod runtime;

@@ -6,6 +6,7 @@
 //! input has it is captured. Example: `@pm select union` matches `SELECT 1`, `TX:0` is `SELECT`.
 
 use super::{Captures, DataFiles, OperatorError};
+use crate::filter::Need;
 use crate::transform::bytes::{hex_pair, is_space};
 use aho_corasick::AhoCorasick;
 
@@ -16,6 +17,7 @@ const MAX_PHRASES_BYTES: usize = 8 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Phrases {
     automaton: AhoCorasick,
+    need: Need,
 }
 
 impl Phrases {
@@ -45,13 +47,18 @@ impl Phrases {
         found.is_some()
     }
 
+    /// What an input must hold: a phrase.
+    pub(super) fn need(&self) -> &Need {
+        &self.need
+    }
+
     fn compile(operator: &'static str, phrases: &[&[u8]]) -> Result<Self, OperatorError> {
         let error = |message| OperatorError::Argument { operator, message };
         if phrases.iter().map(|phrase| phrase.len()).sum::<usize>() > MAX_PHRASES_BYTES {
             return Err(error(format!("more than {MAX_PHRASES_BYTES} bytes of phrases")));
         }
         let automaton = AhoCorasick::builder().ascii_case_insensitive(true).build(phrases);
-        Ok(Self { automaton: automaton.map_err(|why| error(why.to_string()))? })
+        Ok(Self { automaton: automaton.map_err(|why| error(why.to_string()))?, need: Need::one_of(phrases) })
     }
 }
 

@@ -3,6 +3,7 @@
 //! The argument is a list of bytes and ranges in decimal. Example: `@validateByteRange 32-126,9` matches `a\0b`.
 
 use super::OperatorError;
+use crate::alphabet::Alphabet;
 
 /// The bytes that `@validateByteRange` allows.
 #[derive(Debug)]
@@ -22,6 +23,12 @@ impl ByteRange {
             allowed[usize::from(first)..=usize::from(last)].fill(true);
         }
         Ok(Self { allowed })
+    }
+
+    /// The bytes that are not allowed.
+    pub(super) fn outside(&self) -> Alphabet {
+        let outside = (0..=u8::MAX).filter(|byte| !self.allowed[usize::from(*byte)]);
+        outside.fold(Alphabet::EMPTY, |all, byte| all.with(Alphabet::of(&[byte])))
     }
 
     /// Whether some byte of the input is not allowed.

@@ -5,6 +5,7 @@
 
 use super::rx::Pattern;
 use super::{Captures, OperatorError, OperatorFailure, verify_cc, verify_cpf, verify_ssn, verify_svnr};
+use crate::filter::Need;
 
 /// Candidates examined in one value; further ones are a failure, so that a value cannot take quadratic time unseen.
 const MAX_CANDIDATES: usize = 1_000;
@@ -34,6 +35,11 @@ impl Verifier {
         let pattern = Pattern::compile(argument.as_bytes())
             .map_err(|message| OperatorError::Argument { operator: number.operator(), message })?;
         Ok(Self { number, pattern })
+    }
+
+    /// What an input must hold: a candidate.
+    pub(super) fn need(&self) -> Need {
+        self.pattern.need()
     }
 
     pub(super) fn matches(&self, input: &[u8], captures: &mut Captures) -> Result<bool, OperatorFailure> {

@@ -34,6 +34,7 @@ mod replace_comments;
 mod replace_nulls;
 mod sha1;
 mod sql_hex_decode;
+mod touches;
 mod trim;
 mod trim_left;
 mod trim_right;
@@ -225,6 +226,27 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_it_does_not_touch_stays(input in spiced()) {
+            for each in Transformation::ALL {
+                // Without the bytes that it touches, so that every transformation is asked about every input.
+                let Some(touches) = each.touches() else { continue };
+                let is_touched = |byte: &u8| touches.meets(crate::alphabet::Alphabet::of(&[*byte]));
+                let untouched: Vec<u8> = input.iter().copied().filter(|byte| !is_touched(byte)).collect();
+                prop_assert_eq!(&*each.apply(&untouched), &untouched[..], "{}", each.name());
+            }
+        }
+
+        #[test]
+        fn an_output_has_no_bytes_but_those_it_may_have(input in spiced()) {
+            use crate::alphabet::Alphabet;
+            for each in Transformation::ALL {
+                let may_have = Alphabet::of(&input).with(each.adds());
+                let strange = each.apply(&input).iter().find(|byte| !may_have.meets(Alphabet::of(&[**byte]))).copied();
+                prop_assert_eq!(strange, None, "{}", each.name());
+            }
+        }
+
         #[test]
         fn borrowed_exactly_when_unchanged(input in spiced()) {
             for &each in Transformation::ALL {

@@ -30,7 +30,7 @@ impl Sample {
     }
 }
 
-fn compile(release: &Path) -> Ruleset {
+pub(crate) fn compile(release: &Path) -> Ruleset {
     let mut files = MemFiles::new();
     for folder in ["", "rules", "plugins"] {
         for entry in std::fs::read_dir(release.join(folder)).unwrap().map(Result::unwrap) {
@@ -44,7 +44,7 @@ fn compile(release: &Path) -> Ruleset {
     Ruleset::compile(&sources, &files).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-fn samples(traffic: &Path, file: &str) -> Vec<Request> {
+pub(crate) fn samples(traffic: &Path, file: &str) -> Vec<Request> {
     let text = std::fs::read_to_string(traffic.join(file)).unwrap();
     text.lines().map(|line| serde_json::from_str::<Sample>(line).unwrap().request()).collect()
 }

@@ -6,6 +6,7 @@ mod bodies;
 mod common;
 mod crs;
 mod errors;
+mod filter;
 mod hostile;
 mod language;
 mod overlay;

@@ -11,6 +11,7 @@ mod class;
 mod translate;
 
 use super::{Captures, MAX_CAPTURES, OperatorFailure};
+use crate::filter::{Need, need_of_regex};
 use std::ops::Range;
 
 pub(super) use cache::with_cached;
@@ -44,6 +45,12 @@ impl Pattern {
             .map_err(|error| error.to_string())?;
         let exact = translated.exact.as_deref().map(compile_exact).transpose()?;
         Ok(Self { matches_all: pattern.is_empty(), linear, exact })
+    }
+
+    /// What an input must hold to match. Where there are two forms, the linear one matches at least as much and is
+    /// asked first.
+    pub(super) fn need(&self) -> Need {
+        need_of_regex(self.linear.as_str())
     }
 
     /// `@rx`: whether it matches somewhere; the first match and its groups are captured.

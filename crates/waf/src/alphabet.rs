@@ -1,0 +1,81 @@
+//! Which bytes occur in a value: one pass over it, asked many times.
+
+/// A set of bytes: one bit for each ASCII character; DEL and all bytes beyond ASCII share the last.
+///
+/// Because of the shared bit a set may hold more than it was given, never less: *no* is certain, *yes* is a maybe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Alphabet(u128);
+
+/// The bit of DEL and of all bytes beyond ASCII.
+const LAST: u8 = 0x7f;
+
+/// Per byte, its bit.
+const BITS: [u128; 256] = {
+    let mut bits = [1 << LAST; 256];
+    let mut byte = 0;
+    while byte < LAST {
+        bits[byte as usize] = 1 << byte;
+        byte += 1;
+    }
+    bits
+};
+
+impl Alphabet {
+    pub(crate) const EMPTY: Self = Self(0);
+    pub(crate) const ANY: Self = Self(u128::MAX);
+
+    /// The bytes of `text`.
+    pub(crate) const fn of(text: &[u8]) -> Self {
+        let mut bits = 0;
+        let mut rest = text;
+        while let [byte, tail @ ..] = rest {
+            bits |= BITS[*byte as usize];
+            rest = tail;
+        }
+        Self(bits)
+    }
+
+    /// The bytes `first..=last`.
+    pub(crate) const fn range(first: u8, last: u8) -> Self {
+        let mut bits = 0;
+        let mut byte = first as usize;
+        while byte <= last as usize {
+            bits |= BITS[byte];
+            byte += 1;
+        }
+        Self(bits)
+    }
+
+    pub(crate) const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether a byte may be in both.
+    pub(crate) const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// How many bits it has.
+    pub(crate) const fn len(self) -> u32 {
+        self.0.count_ones()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_is_certain() {
+        let plain = Alphabet::of(b"plain words");
+        assert!(plain.meets(Alphabet::of(b"w")) && !plain.meets(Alphabet::of(b"(<'")));
+        assert!(!Alphabet::EMPTY.meets(Alphabet::range(0, 0xff)));
+        assert!(!plain.meets(Alphabet::range(0x80, 0xff)));
+    }
+
+    #[test]
+    fn bytes_beyond_ascii_are_one() {
+        assert!(Alphabet::of(b"\xe9").meets(Alphabet::of(b"\x80")));
+        assert_eq!(Alphabet::range(0x20, 0xff).len(), 96);
+    }
+}
