@@ -117,8 +117,14 @@ impl<'p> State<'p> {
                     candidates.push(Named { variable, key: None, count: false, value });
                     return;
                 };
-                let members = groups.iter().flat_map(|group| data.members(*group));
-                members.for_each(|member| add(Text::Kept(member.key), Text::Kept(shows.of(*member))));
+                // By far the most values come this way: nothing is made of those that are not meant.
+                for member in groups.iter().flat_map(|group| data.members(*group)) {
+                    let key = data.get(member.key);
+                    if target.select.covers(key) && !self.is_excepted(target, Some(key)) {
+                        let (key, value) = (Some(Text::Kept(member.key)), Text::Kept(shows.of(*member)));
+                        candidates.push(Named { variable, key, count: false, value });
+                    }
+                }
             }
         }
     }

@@ -22,6 +22,8 @@ pub(super) struct Views {
     sets: Vec<Option<u32>>,
     shown: Vec<Seen>,
     checks: Vec<u64>,
+    /// Room for the steps of the view that is looked at.
+    steps: Vec<Transformation>,
 }
 
 /// What is known of the values that some views show.
@@ -73,25 +75,27 @@ impl State<'_> {
         let view_of = &views[view];
         let values = &shown[view_of.shown as usize];
         let forms = &mut self.forms;
-        let seen = &mut self.views.shown[view_of.shown as usize];
+        let Views { sets, shown: seen, checks: found, steps } = &mut self.views;
+        let seen = &mut seen[view_of.shown as usize];
         let alphabet = *seen.alphabet.get_or_insert_with(|| {
             data.each(values).fold(Alphabet::EMPTY, |all, value| all.with(forms.alphabet(data, value)))
         });
-        let steps: Vec<_> = chains.steps_that_touch(view_of.chain, alphabet).collect();
-        if let Some((_, known)) = seen.sets.iter().find(|(known, _)| *known == steps) {
-            self.views.sets[view] = Some(*known);
+        steps.clear();
+        steps.extend(chains.steps_that_touch(view_of.chain, alphabet));
+        if let Some((_, known)) = seen.sets.iter().find(|(known, _)| known == steps) {
+            sets[view] = Some(*known);
             return Ok(*known);
         }
-        let start = self.views.checks.len();
-        self.views.checks.resize(start + filter.words(), 0);
-        let checks = &mut self.views.checks[start..];
+        let start = found.len();
+        found.resize(start + filter.words(), 0);
+        let checks = &mut found[start..];
         for value in data.each(values) {
             let form = forms.form(chains, data, value, view_of.chain)?;
             let more = forms.checks(data, filter, form);
             checks.iter_mut().zip(more).for_each(|(word, more)| *word |= more);
         }
-        seen.sets.push((steps, start as u32));
-        self.views.sets[view] = Some(start as u32);
+        seen.sets.push((steps.clone(), start as u32));
+        sets[view] = Some(start as u32);
         Ok(start as u32)
     }
 }
