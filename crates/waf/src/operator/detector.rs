@@ -37,6 +37,21 @@ pub(super) fn guarded<T>(detector: &'static str, detect: impl FnOnce() -> T) -> 
     catch_unwind(AssertUnwindSafe(detect)).map_err(|_| OperatorFailure::Panicked { detector })
 }
 
+/// A detector that panics, for the operators' tests.
+#[cfg(test)]
+pub(super) struct Panics;
+
+#[cfg(test)]
+impl Detector for Panics {
+    fn sql_injection(&self, _: &[u8]) -> Option<Vec<u8>> {
+        panic!("a detector that panics, for the test");
+    }
+
+    fn cross_site_scripting(&self, _: &[u8]) -> bool {
+        panic!("a detector that panics, for the test");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
