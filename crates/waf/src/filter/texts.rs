@@ -93,13 +93,18 @@ impl Texts {
     /// Calls `found` with the askers of each text in `value`.
     pub(super) fn each(&self, value: &[u8], mut found: impl FnMut(&[u32])) {
         let mut four = 0;
-        // Behind the value, class 0 goes on with nothing.
-        for class in value.iter().map(|byte| self.classes[usize::from(*byte)]).chain([0, 0]) {
+        let mut look = |class| {
             four = shift(four, class);
             if self.may_begin(four) {
                 self.follow(four, &mut found);
             }
+        };
+        for byte in value {
+            look(self.classes[usize::from(*byte)]);
         }
+        // Behind the value, class 0 goes on with nothing.
+        look(0);
+        look(0);
     }
 
     fn may_begin(&self, four: u32) -> bool {
