@@ -2,17 +2,21 @@
 //!
 //! An engine is a program that is given files of SecLang and then speaks lines of JSON: one that says who it is
 //! ([`Greeting`]), then for every line with an array of [`Request`]s one with an array of [`Answer`]s. `modsecurity.py`
-//! says what its times hold and what ends a transaction; every engine does alike. What the rules are, is the caller's:
+//! says what its times hold and what ends a transaction; every engine does alike (`zentinel/` is the other). What the rules are, is the caller's:
 //! [`configuration`] writes them down.
 
 use std::path::Path;
 
+mod cpu;
 mod engine;
 mod wire;
 
+pub use cpu::thread_cpu_ns;
 pub use engine::{Engine, EngineError};
 pub use wire::{Answer, Greeting, Judged, Request, bytes, text};
 
+/// Where `make bench-waf` builds the other process, under the repository.
+const ZENTINEL: &str = "target/zentinel/release/veloflux-zentinel";
 /// Where `scripts/setup` puts the reference library, under the repository.
 const ENVIRONMENT: &str = "target/reference/bin/python";
 
@@ -29,6 +33,15 @@ pub fn modsecurity(configuration: &[&Path]) -> Result<Engine, EngineError> {
     }
     let driver = here.join("modsecurity.py");
     Engine::start(&python, &[&[driver.as_path()], configuration].concat())
+}
+
+/// zentinel-modsec, a rule engine in Rust, with the rules of the file `configuration`.
+pub fn zentinel(configuration: &Path) -> Result<Engine, EngineError> {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(ZENTINEL);
+    if !program.exists() {
+        return Err(EngineError::Absent { what: format!("{ZENTINEL}; `make bench-waf` builds it") });
+    }
+    Engine::start(&program, &[configuration])
 }
 
 /// SecLang that loads the CRS release in the folder `release`: `base` (engine, body access, limits: whatever it stands
