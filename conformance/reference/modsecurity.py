@@ -13,7 +13,8 @@ cannot be told (a NUL in the target ends it there) is its own limit.
 
 A verdict: {"matched": [942100, 949110], "status": 403, "rule": 949110, "cpu_ns": 2500000}, or {"error": "..."}.
 
-  matched   rules that matched and log, in the order in which they did, repeated when they matched again
+  matched   rules that matched and log, in the order in which they did, repeated when they matched again; the library
+            does not tell of a SecAction with noauditlog
   status    of the refusal; null when the request passed
   rule      the rule that refused, where it logs; else null
   cpu_ns    CPU time of this thread for the whole transaction: made, all five phases, its end, its memory given back
