@@ -12,10 +12,11 @@ run: setup ## Starts two demo tenants over HTTPS on *.localhost and prints three
 	cargo build --release -p veloflux
 	exec target/release/veloflux demo --dir .run --crs "$$(scripts/crs-dir)"
 
-test: setup check ## Format, lints, all tests of the workspace, then the conformance suites.
+test: setup check ## Format, lints, all tests of the workspace, the conformance suites, then instruction counts.
 	cargo build --workspace --all-targets --profile $(PROFILE)
 	cargo nextest run --workspace --no-fail-fast --cargo-profile $(PROFILE)
 	target/$(PROFILE)/veloflux-conformance
+	@$(MAKE) --no-print-directory instructions
 
 check: ## Format and lints.
 	cargo fmt --all --check
