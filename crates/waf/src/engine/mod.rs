@@ -9,13 +9,15 @@ mod collect;
 mod data;
 mod explain;
 mod forms;
+mod known;
 mod request;
 mod request_body;
 mod response;
+mod room;
 mod run;
+mod sights;
 mod state;
 mod text;
-mod views;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,7 +29,10 @@ use crate::ruleset::Ruleset;
 use crate::transaction::{Connection, RequestHead, ResponseHead};
 use crate::variable::Variable;
 
+pub(crate) use known::forget as forget_values;
+
 use data::Data;
+use room::Room;
 use state::{LOGGING, State};
 
 /// Why judging cannot go on. It never means "no match".
@@ -62,7 +67,9 @@ pub(crate) struct Core<'p> {
 
 impl<'p> Core<'p> {
     pub(crate) fn new(ruleset: &'p Ruleset, overlay: &'p Overlay, conn: &Connection<'_>) -> Self {
-        let mut core = Self { data: Data::new(), state: State::new(ruleset, overlay, conn.now_unix_us) };
+        let room = Room::take();
+        let state = State::new(ruleset, overlay, conn.now_unix_us, room.state);
+        let mut core = Self { data: room.data, state };
         core.step(1, |core| {
             if !overlay.belongs_to(ruleset) {
                 return Err(Failure::Overlay);
@@ -129,7 +136,9 @@ impl<'p> Core<'p> {
         self.phase(LOGGING, |_, _| Ok(()));
         self.state.record.inbound_score = self.score(&self.state.ruleset.scores.inbound);
         self.state.record.outbound_score = self.score(&self.state.ruleset.scores.outbound);
-        self.state.record
+        let (record, state) = self.state.close();
+        Room { data: self.data, state }.give_back();
+        record
     }
 
     /// Takes in what has come to be known, then runs the rules of `phase`: those too when not all could be taken in
