@@ -52,6 +52,7 @@ mod variable;
 
 pub mod body;
 pub mod operator;
+pub mod sqli;
 pub mod transform;
 
 pub use base::base_config;

@@ -280,6 +280,6 @@ mod tests {
         filter.scan(value, Alphabet::of(value), &mut may);
         let filtered: Vec<_> = checks.iter().filter_map(|(_, check)| *check).collect();
         let left = filtered.iter().filter(|check| check.is_in(&may)).count();
-        assert!(filtered.len() > 20 && left <= 4, "{left} of {}", filtered.len());
+        assert!(filtered.len() > 20 && left <= 5, "{left} of {}", filtered.len());
     }
 }
