@@ -62,22 +62,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (class, requests) in &classes {
         let mut row = format!("{class:<24}");
         for paranoia in [1, 4] {
-            let overlay = ruleset.overlay(&OverlaySettings {
-                mode: Mode::Block,
-                levels: Levels { paranoia, inbound_threshold: 5, outbound_threshold: 4 },
-                exclusions: Vec::new(),
-            })?;
+            let levels = Levels { paranoia, inbound_threshold: 5, outbound_threshold: 4 };
+            let overlay = ruleset.overlay(&OverlaySettings::new(Mode::Block, levels))?;
             for request in requests.iter().filter(|_| paranoia == 1) {
                 if judge(&ruleset, &overlay, request) != (class == "attack") {
                     return Err(format!("{class}: the wrong verdict on {}", request.target).into());
                 }
             }
             // Benign requests that the highest level refuses would be cheap for ending early: they are judged whole.
-            let overlay = ruleset.overlay(&OverlaySettings {
-                mode: if class == "attack" { Mode::Block } else { Mode::Detect },
-                levels: overlay.levels(),
-                exclusions: Vec::new(),
-            })?;
+            let mode = if class == "attack" { Mode::Block } else { Mode::Detect };
+            let overlay = ruleset.overlay(&OverlaySettings::new(mode, levels))?;
             let median = measure(&ruleset, &overlay, requests, Duration::from_secs_f64(seconds));
             write!(row, " {:>10.1}", median.as_secs_f64() * 1e6)?;
         }

@@ -47,7 +47,12 @@ impl<'p> State<'p> {
             }
             let rule = &self.ruleset.program.rules[index];
             self.rule = index;
-            match self.run_rule(data, rule) {
+            let ran = match self.overlay.mode_of(index) {
+                None => self.run_rule(data, rule),
+                Some(mode) => self.run_moded(data, rule, mode),
+            };
+            match ran {
+                Ok(_) if phase != LOGGING && self.record.refused.is_some() => return Ok(()),
                 Ok(true) => match self.conclude(data, rule, step) {
                     Next::Step(next) => {
                         self.explain_skips(program.get(step..next).unwrap_or_default(), Skip::Jumped);
@@ -78,7 +83,7 @@ impl<'p> State<'p> {
     }
 
     /// Runs the links of a rule as long as they match; a full match is `true`, and is in the record.
-    fn run_rule(&mut self, data: &Data, rule: &'p Rule) -> Result<bool, Failure> {
+    pub(super) fn run_rule(&mut self, data: &Data, rule: &'p Rule) -> Result<bool, Failure> {
         self.matched.clear();
         let mut matched = None;
         let is_reported = is_reported(rule);
@@ -274,6 +279,9 @@ impl<'p> State<'p> {
     }
 
     fn control(&mut self, data: &Data, control: &'p Control) {
+        if self.is_watched() {
+            return;
+        }
         self.explain(|_, rule_id| Step::Controlled { rule_id, control: explain::control(control) });
         match control {
             Control::RemoveRules(rules) => self.remove(rules),
@@ -284,6 +292,7 @@ impl<'p> State<'p> {
             Control::ResponseBodyAccess(on) => self.response_body_access = *on,
             Control::SetSession(value) => self.session = self.expand(data, value),
             Control::SetUser(value) => self.user = self.expand(data, value),
+            Control::Exclude(exclude) => self.excluded.push(exclude),
         }
     }
 
