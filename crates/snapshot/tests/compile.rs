@@ -350,15 +350,18 @@ fn what_the_operator_pins_stays_and_own_rules_say_where_they_are_wrong() {
              - {{name: all, respond: {{}}, firewall: {{paranoia_level: 3}}}}\n  firewall:\n    {firewall}\n"
         )
     };
-    let open = "tunable: [{tag: attack-test}], paranoia_level: 2, inbound_threshold: 3, response_body_limit: 1MiB";
-    let snapshot = compiled(&state(open, "exclusions: [{rule: 100, methods: [GET], hosts: [a.test]}]"), &inputs);
+    let open =
+        "tunable: [{tag: attack-test}], paranoia_level: 2, inbound_threshold: 3, response_body_limit: 1MiB";
+    let snapshot =
+        compiled(&state(open, "exclusions: [{rule: 100, methods: [GET], hosts: [a.test]}]"), &inputs);
     let policy = snapshot.tenants[0].routes[0].firewall.as_ref().unwrap();
     // What a tenant leaves out is never weaker than the baseline.
     let levels = policy.overlay.levels();
     assert_eq!((levels.paranoia, levels.inbound_threshold, levels.outbound_threshold), (3, 3, 4));
     assert_eq!(policy.response_limit_bytes, 1 << 20);
 
-    let pinned = "rule 100 is pinned by the operator\n    name only rules that the operator's `baseline` leaves";
+    let pinned =
+        "rule 100 is pinned by the operator\n    name only rules that the operator's `baseline` leaves";
     for (baseline, firewall, expected) in [
         ("", "exclusions: [{rule: 100}]", format!("state.yaml:8:25: {pinned}")),
         ("tunable: [{rule: 100}], pinned: [{tag: attack-test}]", "exclusions: [{rules: 1-200}]", format!("state.yaml:8:26: {pinned}")),

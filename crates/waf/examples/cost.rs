@@ -17,7 +17,7 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
 use veloflux_waf::{
     Connection, Levels, MemFiles, Mode, Overlay, OverlaySettings, RequestHead, ResponseHead, Ruleset,
-    Transaction, Verdict, crs,
+    Transaction, Verdict, crs, forget_values,
 };
 
 /// Time for each class at each level, by default.
@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(wanted) = rest.get(1) {
         classes.retain(|class, _| class == wanted);
     }
-    println!("{:<24} {:>10} {:>10}  µs", "class", "PL1", "PL4");
+    println!("{:<24} {:>10} {:>10} {:>10} {:>10}  µs", "class", "PL1", "PL1 cold", "PL4", "PL4 cold");
     for (class, requests) in &classes {
         let mut row = format!("{class:<24}");
         for paranoia in [1, 4] {
@@ -72,8 +72,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             // Benign requests that the highest level refuses would be cheap for ending early: they are judged whole.
             let mode = if class == "attack" { Mode::Block } else { Mode::Detect };
             let overlay = ruleset.overlay(&OverlaySettings::new(mode, levels))?;
-            let median = measure(&ruleset, &overlay, requests, Duration::from_secs_f64(seconds));
-            write!(row, " {:>10.1}", median.as_secs_f64() * 1e6)?;
+            for is_cold in [false, true] {
+                let median = measure(&ruleset, &overlay, requests, Duration::from_secs_f64(seconds), is_cold);
+                write!(row, " {:>10.1}", median.as_secs_f64() * 1e6)?;
+            }
         }
         println!("{row}");
     }
@@ -81,11 +83,20 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// The median cost of a transaction.
-fn measure(ruleset: &Ruleset, overlay: &Overlay, requests: &[Request], time: Duration) -> Duration {
+fn measure(
+    ruleset: &Ruleset,
+    overlay: &Overlay,
+    requests: &[Request],
+    time: Duration,
+    is_cold: bool,
+) -> Duration {
     let mut costs = Vec::new();
     let end = cpu_time() + time;
     for round in 0.. {
         for request in requests {
+            if is_cold {
+                forget_values();
+            }
             let start = cpu_time();
             judge(ruleset, overlay, request);
             let cost = cpu_time().saturating_sub(start);

@@ -49,10 +49,17 @@ mod step;
 mod template;
 mod transaction;
 mod variable;
+mod walk;
 
 pub mod body;
 pub mod operator;
 pub mod transform;
+
+/// Forgets what this thread remembers of values that come again and again, such as header fields: the next transaction
+/// judges all of its values anew. Changes no verdict; for measurement.
+pub fn forget_values() {
+    engine::forget_values();
+}
 
 pub use base::base_config;
 pub use error::{CompileError, CompileErrors, OverlayError, OverlayErrors, Part};

@@ -6,17 +6,18 @@ use std::sync::Arc;
 
 use super::Gathered;
 use super::actions::{ControlText, Disruptive, RuleFilter, Text};
+use super::audience::Audiences;
 use super::draft::{LinkDraft, RuleDraft};
 use super::targets;
 use crate::bits::RuleBits;
 use crate::check::Check;
 use crate::files::Files;
-use crate::filter::FilterBuilder;
+use crate::filter::{FilterBuilder, Need};
 use crate::limits;
 use crate::operator::PatternLimits;
 use crate::program::{
-    ChainId, Chains, Change, ChangeKind, Compare, Control, Exception, Link, MemberName, Names, Outcome,
-    Program, Rule, Select, Shown, Sieve, Target, View,
+    ChainId, Chains, Change, ChangeKind, Compare, Control, Exception, Gate, Link, MemberName, Names, Outcome,
+    Program, Rule, Select, Sieve, Target,
 };
 use crate::ruleset::{RuleInfo, Ruleset};
 use crate::seclang::{Mistake, Place};
@@ -46,9 +47,9 @@ pub(super) fn build(
         tags: HashMap::new(),
         variables: Variables::default(),
         filter: FilterBuilder::default(),
-        views: Views::default(),
+        audiences: Audiences::default(),
     };
-    let mut rules = Vec::with_capacity(gathered.rules.len());
+    let mut rules: Vec<Rule> = Vec::with_capacity(gathered.rules.len());
     for (index, draft) in gathered.rules.iter().enumerate() {
         if mistakes.len() >= limits::ERRORS {
             break;
@@ -58,9 +59,10 @@ pub(super) fn build(
             Err(mistake) => mistakes.push(mistake),
         }
     }
-    let Builder { names, chains, variables, filter, views, .. } = builder;
-    // Without a filter every check is asked: slower, and just as right.
-    let filter = filter.build().ok();
+    let Builder { names, chains, variables, filter, mut audiences, .. } = builder;
+    let filter = filter.build();
+    let shown = audiences.shown(&chains, filter.words());
+    let gates = rules.iter().map(|rule| rule.links.first().map_or(Gate::Open, Gate::of)).collect();
     let phases = [1, 2, 3, 4, 5].map(|phase| {
         let of_phase = gathered.rules.iter().enumerate().filter(|(_, rule)| rule.phase == phase);
         of_phase.map(|(index, _)| index as u32).collect()
@@ -71,9 +73,10 @@ pub(super) fn build(
         phases,
         names,
         chains,
-        filter,
-        views: views.list.into(),
-        shown: views.shown.into(),
+        filter: Some(filter),
+        gates,
+        shown,
+        audiences: audiences.into_list(),
         variables,
     };
     Ruleset::new(program, settings, signatures, notes)
@@ -103,31 +106,7 @@ struct Builder<'a> {
     tags: HashMap<String, Arc<str>>,
     variables: Variables,
     filter: FilterBuilder,
-    views: Views,
-}
-
-/// The views that links share, each once.
-#[derive(Default)]
-struct Views {
-    list: Vec<View>,
-    known: HashMap<(u32, ChainId), u32>,
-    shown: Vec<Shown>,
-    /// By what they are, written out: patterns have no equality of their own.
-    known_shown: HashMap<String, u32>,
-}
-
-impl Views {
-    fn intern(&mut self, target: &Target, chain: ChainId) -> u32 {
-        let Target { variable, select, .. } = target;
-        let shown = *self.known_shown.entry(format!("{variable:?} {select:?}")).or_insert_with(|| {
-            self.shown.push(Shown { variable: *variable, select: select.clone() });
-            self.shown.len() as u32 - 1
-        });
-        *self.known.entry((shown, chain)).or_insert_with(|| {
-            self.list.push(View { shown, chain });
-            self.list.len() as u32 - 1
-        })
-    }
+    audiences: Audiences,
 }
 
 impl Builder<'_> {
@@ -211,7 +190,7 @@ impl Builder<'_> {
         let compare = compare(link, &transformations);
         Ok(Link {
             action,
-            sieve: if negated { None } else { self.sieve(&check, &targets, &stages) },
+            sieve: if compare.is_some() { None } else { self.sieve(&check, negated, &targets, &stages) },
             gate: compare.and_then(|_| only_slot(&targets)),
             compare,
             targets: targets.into(),
@@ -226,16 +205,19 @@ impl Builder<'_> {
         })
     }
 
-    /// What the filter can say of a link that is not negated.
-    fn sieve(&mut self, check: &Check, targets: &[Target], stages: &[ChainId]) -> Option<Sieve> {
+    /// What the filter can say of a link. Of one that matches where its check does not, it knows no need.
+    fn sieve(
+        &mut self,
+        check: &Check,
+        negated: bool,
+        targets: &[Target],
+        stages: &[ChainId],
+    ) -> Option<Sieve> {
         let Check::Compiled(operator) = check else { return None };
-        let check = self.filter.add(operator.need())?;
+        let check = self.filter.add(if negated { Need::default() } else { operator.need() });
         let is_settled = targets.iter().all(|target| !target.count && target.variable.is_settled());
-        let views = is_settled.then(|| {
-            let pairs = targets.iter().flat_map(|target| stages.iter().map(move |stage| (target, *stage)));
-            pairs.map(|(target, stage)| self.views.intern(target, stage)).collect()
-        });
-        Some(Sieve { check, views })
+        let audience = is_settled.then(|| self.audiences.add(targets, stages, check));
+        Some(Sieve { check, audience })
     }
 
     fn note(&mut self, template: &Template) {

@@ -3,6 +3,7 @@
 //! A mistake does not stop the compiler: it goes on and tells all of them. A rule set with one mistake is none.
 
 mod actions;
+mod audience;
 mod build;
 mod draft;
 mod settings;

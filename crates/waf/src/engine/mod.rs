@@ -9,15 +9,17 @@ mod collect;
 mod data;
 mod explain;
 mod forms;
+mod known;
 mod moded;
 mod own;
 mod request;
 mod request_body;
 mod response;
+mod room;
 mod run;
+mod sights;
 mod state;
 mod text;
-mod views;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,8 +31,11 @@ use crate::ruleset::Ruleset;
 use crate::transaction::{Connection, RequestHead, ResponseHead};
 use crate::variable::Variable;
 
+pub(crate) use known::forget as forget_values;
+
 use data::Data;
-use state::{LOGGING, State};
+use room::Room;
+use state::{LOGGING, State, StateRoom};
 
 /// Why judging cannot go on. It never means "no match".
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,9 +71,12 @@ pub(crate) struct Core<'p> {
 
 impl<'p> Core<'p> {
     pub(crate) fn new(ruleset: &'p Ruleset, overlay: &'p Overlay, conn: &Connection<'_>) -> Self {
+        let room = Room::take();
         let now = conn.now_unix_us;
-        let own = overlay.own.as_deref().map(|(rules, plain)| State::new(rules, plain, now));
-        let mut core = Self { data: Data::new(), state: State::new(ruleset, overlay, now), own };
+        let own = overlay.own.as_deref();
+        let own = own.map(|(rules, plain)| State::new(rules, plain, now, StateRoom::default()));
+        let state = State::new(ruleset, overlay, now, room.state);
+        let mut core = Self { data: room.data, state, own };
         core.step(1, |core| {
             if !overlay.belongs_to(ruleset) {
                 return Err(Failure::Overlay);
@@ -138,7 +146,9 @@ impl<'p> Core<'p> {
         self.phase(LOGGING, |_, _| Ok(()));
         self.state.record.inbound_score = self.score(&self.state.ruleset.scores.inbound);
         self.state.record.outbound_score = self.score(&self.state.ruleset.scores.outbound);
-        self.state.record
+        let (record, state) = self.state.close();
+        Room { data: self.data, state }.give_back();
+        record
     }
 
     /// Takes in what has come to be known, then runs the rules of `phase`: those too when not all could be taken in
