@@ -53,6 +53,7 @@ mod walk;
 
 pub mod body;
 pub mod operator;
+pub mod sqli;
 pub mod transform;
 
 /// Forgets what this thread remembers of values that come again and again, such as header fields: the next transaction
