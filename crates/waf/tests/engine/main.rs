@@ -13,3 +13,4 @@ mod language;
 mod overlay;
 mod own;
 mod reference;
+mod tenant;
