@@ -203,12 +203,13 @@ pub(crate) struct Exception {
     pub(crate) select: Select,
 }
 
-/// `setvar`.
+/// What a link changes on each match.
 #[derive(Debug)]
-pub(crate) struct Change {
-    pub(crate) collection: Variable,
-    pub(crate) name: MemberName,
-    pub(crate) kind: ChangeKind,
+pub(crate) enum Change {
+    /// `setvar`, `expirevar`, `deprecatevar`.
+    Variable { collection: Variable, name: MemberName, kind: ChangeKind },
+    /// `initcol`, `setsid`, `setuid`, `setrsc`: the collection is the entry of this key.
+    Bind { collection: Variable, key: Template },
 }
 
 /// The name of a variable to set.
@@ -227,6 +228,13 @@ pub(crate) enum ChangeKind {
     Add(Template),
     Subtract(Template),
     Delete,
+    /// Deletes so many seconds from now; persistent collections only.
+    Expire(Template),
+    /// Takes the amount away for every period of so many seconds, likewise.
+    Decay {
+        amount: Template,
+        every_s: Template,
+    },
 }
 
 /// Actions on the transaction itself: `ctl` and its kin.
@@ -238,8 +246,6 @@ pub(crate) enum Control {
     BodyProcessor(BodyProcessor),
     RequestBodyAccess(bool),
     ResponseBodyAccess(bool),
-    SetSession(Template),
-    SetUser(Template),
 }
 
 /// `SecRuleEngine` and `ctl:ruleEngine`.

@@ -4,6 +4,7 @@
 
 mod actions;
 mod build;
+mod changes;
 mod draft;
 mod settings;
 mod targets;
@@ -19,6 +20,7 @@ use crate::ruleset::{Note, Ruleset, Source};
 use crate::seclang::{self, Argument, Directive, Mistake, Place};
 
 use actions::Actions;
+pub(crate) use changes::BUILT_IN;
 use draft::{Defaults, LinkDraft, Marker, RuleDraft};
 use settings::Applied;
 pub(crate) use settings::Settings;
