@@ -1,7 +1,7 @@
 //! What a rule's actions mean: the table of every action, and the actions of one link gathered.
 
 use crate::limits;
-use crate::program::{Allow, BodyProcessor, EngineMode};
+use crate::program::{Allow, BodyProcessor, EngineMode, Exclude};
 use crate::ruleset::Severity;
 use crate::seclang::{Action, Mistake, Place};
 use crate::transform::Transformation;
@@ -61,6 +61,8 @@ pub(super) enum ControlText {
     BodyProcessor(BodyProcessor),
     RequestBodyAccess(bool),
     ResponseBodyAccess(bool),
+    /// What a tenant's rule takes away from the rule set's rules.
+    Exclude(Exclude),
 }
 
 /// `setvar` and its kin, as written.

@@ -2,7 +2,7 @@
 //! store at once, and what the store made of it becomes the transaction's view.
 //!
 //! A collection that is not bound, or bound to the empty key, which nobody in particular has, ends with its
-//! transaction, as all do where there is no store.
+//! transaction, as all do where there is no store. Rules that only detect change nothing that outlives them.
 
 use super::Failure;
 use super::bag::{self, Bag};
@@ -49,7 +49,7 @@ impl<'p> State<'p> {
         collection: Variable,
         key: &'p Template,
     ) -> Result<(), Failure> {
-        let Some(kind) = Kind::of(collection) else { return Ok(()) };
+        let Some(kind) = Kind::of(collection).filter(|_| !self.is_watched()) else { return Ok(()) };
         let key = EntryKey::new(kind, &self.ruleset.settings.web_app_id, &self.expand(data, key))?;
         self.explain(|_, rule_id| Step::Controlled { rule_id, control: explain::binding(collection) });
         if self.bound.get(collection).is_some_and(|bound| bound.key == key) {
@@ -144,11 +144,10 @@ impl<'p> State<'p> {
 
     fn tell(&mut self, collection: Variable, change: &Change<'_>) -> Result<Option<i64>, Failure> {
         let timeout_s = self.ruleset.settings.collection_timeout_s;
-        let now_s = self.now_s();
+        let (now_s, is_watched) = (self.now_s(), self.is_watched());
         let Bound { store, list } = &mut self.bound;
-        let Some(binding) = list.iter_mut().find(|binding| binding.collection == collection) else {
-            return Ok(None);
-        };
+        let bound = list.iter_mut().find(|binding| binding.collection == collection);
+        let Some(binding) = bound.filter(|_| !is_watched) else { return Ok(None) };
         if let Change::Timeout { seconds } = change {
             binding.timeout_s = Some(*seconds);
         }
