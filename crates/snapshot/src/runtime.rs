@@ -203,6 +203,8 @@ fn get_or_create<T>(kept: &Mutex<Kept<T>>, id: &Arc<str>, make: impl FnOnce(&Arc
 
 #[cfg(test)]
 mod tests {
+    use veloflux_waf::collections::{Change, Collections as _, EntryKey, Kind, Update};
+
     use super::*;
 
     #[test]
@@ -213,6 +215,27 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &registry.pool(&id)));
         drop(first);
         assert_eq!(Arc::strong_count(&registry.pool(&id)), 1);
+    }
+
+    #[test]
+    fn collections_are_kept_as_long_as_their_tenant() {
+        let registry = Registry::default();
+        let (acme, other) = (registry.tenant(&"acme".into()), registry.tenant(&"other".into()));
+        let add = |to: &TenantState| {
+            let key = EntryKey::new(Kind::Global, "", b"all").unwrap();
+            let at = Update { now_s: 1, timeout_s: 60, is_first: true };
+            to.collections.change(&key, &Change::Add { name: b"n", amount: 1 }, &at).unwrap()
+        };
+        assert_eq!(
+            (add(&acme), add(&registry.tenant(&"acme".into())), add(&other)),
+            (Some(1), Some(2), Some(1))
+        );
+        drop(acme);
+        assert_eq!(
+            add(&registry.tenant(&"acme".into())),
+            Some(1),
+            "nothing is left to a tenant that comes back"
+        );
     }
 
     #[test]

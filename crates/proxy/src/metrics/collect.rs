@@ -63,9 +63,11 @@ fn tenants(families: &mut Families<'_>, rows: &[(&str, Totals)]) -> fmt::Result 
     count("veloflux_waf_detected", "Requests that the firewall would refuse in block mode", |totals| {
         totals.waf_detected
     })?;
-    count("veloflux_waf_collections_evicted", "Entries of collections dropped before their time", |totals| {
-        totals.collections_evicted
-    })?;
+    count(
+        "veloflux_waf_collections_evicted",
+        "Entries of collections dropped before their time",
+        |totals| totals.collections_evicted,
+    )?;
     count("veloflux_rejected", "Requests refused for other reasons", |totals| totals.rejected)?;
     let mut gauge = |name: &str, help: &str, value: fn(&Totals) -> u64| {
         families.gauges(

@@ -16,8 +16,8 @@ use crate::filter::{FilterBuilder, Need};
 use crate::limits;
 use crate::operator::PatternLimits;
 use crate::program::{
-    ChainId, Chains, Compare, Control, Exception, Gate, Link, Names, Outcome,
-    Program, Rule, Select, Sieve, Target,
+    ChainId, Chains, Compare, Control, Exception, Gate, Link, Names, Outcome, Program, Rule, Select, Sieve,
+    Target,
 };
 use crate::ruleset::{RuleInfo, Ruleset};
 use crate::seclang::{Mistake, Place};
