@@ -262,6 +262,15 @@ pub(crate) enum Control {
     ResponseBodyAccess(bool),
     SetSession(Template),
     SetUser(Template),
+    /// Of a tenant's own rules: something of the shared rule set does not apply to the transaction.
+    Exclude(Exclude),
+}
+
+/// What a tenant's own rule takes away, as bits of the shared rule set.
+#[derive(Debug, Clone)]
+pub(crate) enum Exclude {
+    Rules(RuleBits),
+    Target(Exception),
 }
 
 /// `SecRuleEngine` and `ctl:ruleEngine`.

@@ -14,6 +14,7 @@ use crate::check::Check;
 use crate::files::Files;
 use crate::filter::{FilterBuilder, Need};
 use crate::limits;
+use crate::operator::PatternLimits;
 use crate::program::{
     ChainId, Chains, Change, ChangeKind, Compare, Control, Exception, Gate, Link, MemberName, Names, Outcome,
     Program, Rule, Select, Sieve, Target,
@@ -30,11 +31,17 @@ const DENY_STATUS: u16 = 403;
 const REDIRECT_STATUS: u16 = 302;
 
 /// Builds the rule set; what is wrong goes to `mistakes`, and then the result is not to be used.
-pub(super) fn build(gathered: Gathered, files: &dyn Files, mistakes: &mut Vec<Mistake>) -> Ruleset {
+pub(super) fn build(
+    gathered: Gathered,
+    files: &dyn Files,
+    patterns: PatternLimits,
+    mistakes: &mut Vec<Mistake>,
+) -> Ruleset {
     check_ids(&gathered, mistakes);
     let mut builder = Builder {
         gathered: &gathered,
         files,
+        patterns,
         names: Names::default(),
         chains: Chains::default(),
         tags: HashMap::new(),
@@ -93,6 +100,7 @@ fn check_ids(gathered: &Gathered, mistakes: &mut Vec<Mistake>) {
 struct Builder<'a> {
     gathered: &'a Gathered,
     files: &'a dyn Files,
+    patterns: PatternLimits,
     names: Names,
     chains: Chains,
     tags: HashMap<String, Arc<str>>,
@@ -151,11 +159,9 @@ impl Builder<'_> {
                         text: texts[index].variable.clone(),
                         message,
                     })?;
-                let from = &operator.place.file;
-                let check =
-                    Check::compile(operator, &mut self.names, self.files, from).map_err(|message| {
-                        Mistake { place: operator.place.clone(), text: String::new(), message }
-                    })?;
+                let check = Check::compile(operator, &mut self.names, self.files, self.patterns).map_err(
+                    |message| Mistake { place: operator.place.clone(), text: String::new(), message },
+                )?;
                 (false, targets, check, operator.negated)
             }
         };
@@ -321,6 +327,7 @@ impl Builder<'_> {
             ControlText::ResponseBodyAccess(on) => Control::ResponseBodyAccess(*on),
             ControlText::SetSession(text) => Control::SetSession(self.template(text)?),
             ControlText::SetUser(text) => Control::SetUser(self.template(text)?),
+            ControlText::Exclude(exclude) => Control::Exclude(exclude.clone()),
         })
     }
 

@@ -46,14 +46,18 @@ impl<'p> State<'p> {
                 continue;
             }
             self.rule = index;
+            let rule = &self.ruleset.program.rules[index];
             // What is left out because it cannot match is to be seen in an explanation.
             let ran = match self.is_shut(data, &self.ruleset.program.gates[index]) {
                 Ok(true) if !self.explained => continue,
-                Ok(_) => self.run_rule(data, &self.ruleset.program.rules[index]),
+                Ok(_) => match self.overlay.mode_of(index) {
+                    None => self.run_rule(data, rule),
+                    Some(mode) => self.run_moded(data, rule, mode),
+                },
                 Err(failure) => Err(failure),
             };
-            let rule = &self.ruleset.program.rules[index];
             match ran {
+                Ok(_) if phase != LOGGING && self.record.refused.is_some() => return Ok(()),
                 Ok(true) => match self.conclude(data, rule, step) {
                     Next::Step(next) => {
                         self.explain_skips(program.get(step..next).unwrap_or_default(), Skip::Jumped);
@@ -84,7 +88,7 @@ impl<'p> State<'p> {
     }
 
     /// Runs the links of a rule as long as they match; a full match is `true`, and is in the record.
-    fn run_rule(&mut self, data: &Data, rule: &'p Rule) -> Result<bool, Failure> {
+    pub(super) fn run_rule(&mut self, data: &Data, rule: &'p Rule) -> Result<bool, Failure> {
         self.matched.clear();
         let mut matched = None;
         let is_reported = is_reported(rule);
@@ -290,6 +294,9 @@ impl<'p> State<'p> {
     }
 
     fn control(&mut self, data: &Data, control: &'p Control) {
+        if self.is_watched() {
+            return;
+        }
         self.explain(|_, rule_id| Step::Controlled { rule_id, control: explain::control(control) });
         match control {
             Control::RemoveRules(rules) => self.remove(rules),
@@ -300,6 +307,7 @@ impl<'p> State<'p> {
             Control::ResponseBodyAccess(on) => self.response_body_access = *on,
             Control::SetSession(value) => self.session = self.expand(data, value),
             Control::SetUser(value) => self.user = self.expand(data, value),
+            Control::Exclude(exclude) => self.excluded.push(exclude),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::bits::RuleBits;
 use crate::limits;
 use crate::operator::{Captures, MAX_CAPTURES};
 use crate::overlay::{Mode, Overlay};
-use crate::program::{Allow, BodyProcessor, EngineMode, Exception, Rule};
+use crate::program::{Allow, BodyProcessor, EngineMode, Exception, Exclude, Rule};
 use crate::record::{Cause, Internal, Record, Refusal};
 use crate::ruleset::{Ruleset, Severity};
 use crate::step::Step;
@@ -46,6 +46,10 @@ pub(super) struct State<'p> {
     removed: Option<RuleBits>,
     /// Targets that the tenant or rules removed.
     pub(super) exceptions: Vec<&'p Exception>,
+    /// What rules of the tenant's own take away from the shared ones, until these take note.
+    pub(super) excluded: Vec<&'p Exclude>,
+    /// While a rule runs that only detects: what it changed, as it was before.
+    pub(super) undo: Option<Vec<(Place, Option<Value>)>>,
     pub(super) engine: EngineMode,
     pub(super) processor: Option<BodyProcessor>,
     pub(super) request_body_access: bool,
@@ -79,6 +83,7 @@ impl StateRoom {
 }
 
 /// Where a variable that rules set is kept.
+#[derive(Clone)]
 pub(super) enum Place {
     /// A TX variable that has a slot.
     Slot(u32),
@@ -110,6 +115,8 @@ impl<'p> State<'p> {
             rule: 0,
             removed: None,
             exceptions: overlay.exceptions.iter().collect(),
+            excluded: Vec::new(),
+            undo: None,
             engine: for_tenant(ruleset.settings.engine, overlay),
             processor: None,
             request_body_access: ruleset.settings.request_body_access,
@@ -199,6 +206,7 @@ impl<'p> State<'p> {
                 return Err(Failure::Limit("bytes copied into variables"));
             }
         }
+        self.note_for_undo(place);
         match place {
             Place::Slot(slot) if self.overlay.seeds.iter().any(|(pinned, _)| pinned == slot) => Ok(()),
             Place::Slot(slot) => {

@@ -11,4 +11,5 @@ mod filter;
 mod hostile;
 mod language;
 mod overlay;
+mod own;
 mod reference;
