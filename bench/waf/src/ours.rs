@@ -56,7 +56,13 @@ impl Ours {
         let overlay = |paranoia, mode| {
             let levels = Levels { paranoia, inbound_threshold: 5, outbound_threshold: 4 };
             ruleset
-                .overlay(&OverlaySettings { mode, levels, exclusions: Vec::new() })
+                .overlay(&OverlaySettings {
+                    mode,
+                    levels,
+                    exclusions: Vec::new(),
+                    rule_modes: Vec::new(),
+                    rules: Vec::new(),
+                })
                 .map_err(|error| error.to_string())
         };
         let (one, four) = (overlay(1, Mode::Block)?, overlay(4, Mode::Block)?);

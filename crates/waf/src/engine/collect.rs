@@ -57,7 +57,7 @@ impl<'p> State<'p> {
                 key: match &target.select {
                     Select::Key(key) => Some(Text::Fixed(key)),
                     Select::Slot(slot) => Some(Text::Fixed(self.ruleset.program.names.name(*slot))),
-                    Select::All | Select::Pattern(_) => None,
+                    Select::All | Select::Prefix(_) | Select::Pattern(_) => None,
                 },
                 count: true,
                 value: Text::Number(count as i64),

@@ -14,3 +14,4 @@ mod language;
 mod overlay;
 mod own;
 mod reference;
+mod tenant;
