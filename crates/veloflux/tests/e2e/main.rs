@@ -17,4 +17,5 @@ mod reload;
 mod routes;
 mod storm;
 mod streams;
+mod tenants;
 mod tls;
