@@ -18,4 +18,5 @@ mod reload;
 mod routes;
 mod storm;
 mod streams;
+mod tenants;
 mod tls;

@@ -45,12 +45,13 @@ pub(crate) fn compile(sources: &[Source], files: &dyn Files) -> Result<Ruleset, 
 }
 
 /// The rule set, unless there are mistakes.
-fn usable(ruleset: Ruleset, mut mistakes: Vec<Mistake>) -> Result<Ruleset, CompileErrors> {
-    if mistakes.is_empty() {
-        return Ok(ruleset);
-    }
+fn usable(ruleset: Ruleset, mistakes: Vec<Mistake>) -> Result<Ruleset, CompileErrors> {
+    if mistakes.is_empty() { Ok(ruleset) } else { Err(told(mistakes)) }
+}
+
+fn told(mut mistakes: Vec<Mistake>) -> CompileErrors {
     mistakes.truncate(limits::ERRORS);
-    Err(CompileErrors(mistakes.into_iter().map(CompileError::from).collect()))
+    CompileErrors(mistakes.into_iter().map(CompileError::from).collect())
 }
 
 impl From<Mistake> for CompileError {
