@@ -4,6 +4,7 @@
 
 mod balance;
 mod broken;
+mod collections;
 mod drain;
 mod exchange;
 mod firewall;

@@ -5,6 +5,7 @@
 mod actions;
 mod audience;
 mod build;
+mod changes;
 mod draft;
 mod settings;
 mod targets;
@@ -22,6 +23,7 @@ use crate::ruleset::{Note, Ruleset, Source};
 use crate::seclang::{self, Argument, Directive, Mistake, Place};
 
 use actions::Actions;
+pub(crate) use changes::BUILT_IN;
 use draft::{Defaults, LinkDraft, Marker, RuleDraft};
 use settings::Applied;
 pub(crate) use settings::Settings;

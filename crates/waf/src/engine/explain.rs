@@ -113,8 +113,6 @@ pub(super) fn control(control: &Control) -> String {
         Control::BodyProcessor(processor) => format!("requestBodyProcessor={}", processor.name()),
         Control::RequestBodyAccess(access) => format!("requestBodyAccess={}", on(*access)),
         Control::ResponseBodyAccess(access) => format!("responseBodyAccess={}", on(*access)),
-        Control::SetSession(_) => "setsid".to_owned(),
-        Control::SetUser(_) => "setuid".to_owned(),
     }
 }
 
@@ -124,4 +122,9 @@ fn mode_name(mode: EngineMode) -> &'static str {
         EngineMode::DetectionOnly => "DetectionOnly",
         EngineMode::Off => "Off",
     }
+}
+
+/// That a collection was bound, as rules write it.
+pub(super) fn binding(collection: Variable) -> String {
+    format!("initcol={}", collection.name())
 }
