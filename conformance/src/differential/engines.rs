@@ -8,7 +8,7 @@ use veloflux_reference::{self as reference, Answer, Engine, EngineError};
 use veloflux_waf::base_config;
 
 use super::request::Request;
-use super::triage::{Differences, FAILED, differences};
+use super::triage::{FAILED, Found};
 use crate::crs::engine::{Firewall, LEVELS};
 use crate::crs::reflect::Answer as Response;
 use crate::crs::rules::RuleFolder;
@@ -57,23 +57,23 @@ impl<'a> Pair<'a> {
         Ok(Self { shared, reference: shared.reference()? })
     }
 
-    /// What the engines disagree on in `request`.
-    pub(super) fn differences(&mut self, request: &Request) -> Result<Differences, String> {
-        Ok(differences(&self.ours(request), &self.theirs(request)?))
+    /// What the engines find in `request`.
+    pub(super) fn judge(&mut self, request: &Request) -> Result<Found, String> {
+        Ok(Found::new(&self.ours(request), &self.theirs(request)?))
     }
 
     /// The same of many requests, in their order.
-    pub(super) fn batch(&mut self, requests: &[Request]) -> Result<Vec<Differences>, String> {
+    pub(super) fn batch(&mut self, requests: &[Request]) -> Result<Vec<Found>, String> {
         let told: Vec<_> = requests.iter().map(Request::told).collect();
         match self.reference.judge(&told) {
             Ok(answers) => {
                 let both = requests.iter().zip(answers);
-                Ok(both.map(|(request, answer)| differences(&self.ours(request), &matched(answer))).collect())
+                Ok(both.map(|(request, answer)| Found::new(&self.ours(request), &matched(answer))).collect())
             }
             // One of them ended the process: each alone says which.
             Err(EngineError::Ended | EngineError::Process(_)) => {
                 self.reference = self.shared.reference()?;
-                requests.iter().map(|request| self.differences(request)).collect()
+                requests.iter().map(|request| self.judge(request)).collect()
             }
             Err(error) => Err(error.to_string()),
         }

@@ -30,7 +30,7 @@ use engines::{Pair, Shared};
 use generate::Generator;
 use inputs::Inputs;
 pub use request::Request;
-use triage::{Differences, SUMS, Side, Table};
+use triage::{Differences, Found, SUMS, Side, Table};
 
 /// The suite's name.
 pub const NAME: &str = "differential";
@@ -168,10 +168,10 @@ pub fn compare(release: &Path, options: Options) -> Result<Report, String> {
 fn stale(table: &Table, engines: &mut Pair<'_>) -> Result<Vec<String>, String> {
     let mut stale = Vec::new();
     for (name, example) in table.examples() {
-        let found = engines.differences(example)?;
+        let found = engines.judge(example)?;
         match table.explain(example, &found) {
             Ok(names) if names.contains(&name) => {}
-            _ => stale.push(format!("{name}: its example gives {found:?}")),
+            _ => stale.push(format!("{name}: its example gives {:?}", found.differences)),
         }
     }
     Ok(stale)
@@ -209,13 +209,13 @@ impl Run<'_> {
         engines: &mut Pair<'_>,
         number: u64,
         request: &Request,
-        found: &Differences,
+        found: &Found,
     ) -> Result<(), String> {
-        let explained = if found.is_empty() { Ok(Vec::new()) } else { self.table.explain(request, found) };
+        let explained = self.table.explain(request, found);
         let unexplained = self.with_report(|report| {
             report.requests += 1;
             match explained {
-                Ok(_) if found.is_empty() => report.equal += 1,
+                Ok(_) if found.differences.is_empty() => report.equal += 1,
                 Ok(names) => {
                     report.triaged += 1;
                     for name in names {
@@ -242,10 +242,12 @@ impl Run<'_> {
 
     /// A small request in which one of the same differences is still without an explanation.
     fn shrunk(&self, engines: &mut Pair<'_>, request: &Request, rest: &Differences) -> Request {
-        let Some(kept) = rest.iter().find(|(_, id)| !SUMS.contains(id)).or(rest.first()).copied() else {
+        // The lowest id first: what a parser says of a body explains what others see in it.
+        let order = |(_, id): &&(Side, u64)| (SUMS.contains(id), *id);
+        let Some(kept) = rest.iter().min_by_key(order).copied() else {
             return request.clone();
         };
-        minimise::minimise(request, |candidate| match engines.differences(candidate) {
+        minimise::minimise(request, |candidate| match engines.judge(candidate) {
             Ok(found) => self.table.explain(candidate, &found).is_err_and(|rest| rest.contains(&kept)),
             Err(_) => false,
         })

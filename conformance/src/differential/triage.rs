@@ -30,8 +30,23 @@ pub(super) enum Side {
 /// Rules that only one of the engines matched.
 pub(super) type Differences = BTreeSet<(Side, u64)>;
 
-/// What differs between two sets of matched rules.
-pub(super) fn differences(ours: &BTreeSet<u64>, theirs: &BTreeSet<u64>) -> Differences {
+/// What came of one request.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// What the engines disagree on.
+    pub(super) differences: Differences,
+    /// What both matched.
+    pub(super) both: BTreeSet<u64>,
+}
+
+impl Found {
+    /// From the rules that each matched.
+    pub(super) fn new(ours: &BTreeSet<u64>, theirs: &BTreeSet<u64>) -> Self {
+        Self { differences: differences(ours, theirs), both: ours & theirs }
+    }
+}
+
+fn differences(ours: &BTreeSet<u64>, theirs: &BTreeSet<u64>) -> Differences {
     let alone = |side, one: &BTreeSet<u64>, other: &BTreeSet<u64>| -> Vec<(Side, u64)> {
         one.difference(other).filter(|id| !UNTOLD.contains(id)).map(|id| (side, *id)).collect()
     };
@@ -53,14 +68,67 @@ enum Wrong {
 struct Row {
     name: String,
     #[serde(default)]
-    ours: Vec<u64>,
+    ours: Rules,
     #[serde(default)]
-    theirs: Vec<u64>,
+    theirs: Rules,
+    /// What was found beside: who matched which of these rules.
+    #[serde(default)]
+    beside: Vec<(Who, u64)>,
+    #[serde(default)]
     when: Vec<Condition>,
     #[allow(dead_code, reason = "for people; read so that a row cannot be without it")]
     wrong: Wrong,
     reason: String,
     example: Written,
+}
+
+/// Rules that a row speaks of.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Rules {
+    These(BTreeSet<u64>),
+    All(All),
+}
+
+/// Whatever the rule: for rows about what all of them look at.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum All {
+    All,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self::These(BTreeSet::new())
+    }
+}
+
+impl Rules {
+    fn contain(&self, id: u64) -> bool {
+        match self {
+            Self::These(ids) => ids.contains(&id),
+            Self::All(All::All) => id != FAILED,
+        }
+    }
+}
+
+/// Who matched a rule.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Who {
+    Both,
+    OnlyOurs,
+    OnlyTheirs,
+}
+
+impl Who {
+    fn matched(self, id: u64, found: &Found) -> bool {
+        match self {
+            Self::Both => found.both.contains(&id),
+            Self::OnlyOurs => found.differences.contains(&(Side::Ours, id)),
+            Self::OnlyTheirs => found.differences.contains(&(Side::Theirs, id)),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -138,11 +206,11 @@ impl Table {
     }
 
     /// The names of the rows that explain what differs, or what no row explains.
-    pub(super) fn explain(&self, request: &Request, found: &Differences) -> Result<Vec<&str>, Differences> {
+    pub(super) fn explain(&self, request: &Request, found: &Found) -> Result<Vec<&str>, Differences> {
         let mut names = Vec::new();
         let mut rest = Differences::new();
-        for difference in found {
-            match self.0.iter().find(|known| known.explains(request, *difference)) {
+        for difference in &found.differences {
+            match self.0.iter().find(|known| known.explains(request, found, *difference)) {
                 Some(known) => names.push(known.row.name.as_str()),
                 None => {
                     rest.insert(*difference);
@@ -157,12 +225,14 @@ impl Table {
 }
 
 impl Known {
-    fn explains(&self, request: &Request, (side, id): (Side, u64)) -> bool {
-        let ids = match side {
+    fn explains(&self, request: &Request, found: &Found, (side, id): (Side, u64)) -> bool {
+        let rules = match side {
             Side::Ours => &self.row.ours,
             Side::Theirs => &self.row.theirs,
         };
-        ids.contains(&id) && self.tests.iter().all(|test| test.holds(request))
+        rules.contain(id)
+            && self.row.beside.iter().all(|(who, id)| who.matched(*id, found))
+            && self.tests.iter().all(|test| test.holds(request))
     }
 }
 
@@ -174,7 +244,9 @@ impl Test {
 
 fn known(row: Row) -> Result<Known, String> {
     let error = |why: &str| format!("{}: {why}", row.name);
-    if row.reason.trim().is_empty() || row.when.is_empty() || row.ours.len() + row.theirs.len() == 0 {
+    let none = |rules: &Rules| matches!(rules, Rules::These(ids) if ids.is_empty());
+    let speaks_of_none = none(&row.ours) && none(&row.theirs);
+    if row.reason.trim().is_empty() || row.when.is_empty() || speaks_of_none {
         return Err(error("a row needs rules, conditions and a reason"));
     }
     let mut tests = Vec::new();
@@ -213,7 +285,8 @@ mod tests {
     fn a_row_explains_its_rules_on_its_side_under_its_conditions() {
         let table = Table::parse(TABLE).unwrap();
         let explains = |request: &Request, differences: &[(Side, u64)]| {
-            table.explain(request, &differences.iter().copied().collect()).is_ok()
+            let found = Found { differences: differences.iter().copied().collect(), both: [3].into() };
+            table.explain(request, &found).is_ok()
         };
         let request = with_body(b"a\0");
         assert!(explains(&request, &[(Side::Theirs, 1)]));
@@ -225,6 +298,17 @@ mod tests {
         let mut json = request;
         json.set_header("content-type", "application/json");
         assert!(!explains(&json, &[(Side::Theirs, 1)]));
+    }
+
+    #[test]
+    fn a_row_may_ask_what_was_found_beside() {
+        let all = TABLE.replace("theirs: [1]", "theirs: all");
+        let both = |id| {
+            let text = all.replace("  when:", &format!("  beside: [[both, {id}]]\n  when:"));
+            let found = Found { differences: [(Side::Theirs, 7)].into(), both: [3].into() };
+            Table::parse(&text).unwrap().explain(&with_body(b"\0"), &found).is_ok()
+        };
+        assert!(both(3) && !both(4));
     }
 
     #[test]

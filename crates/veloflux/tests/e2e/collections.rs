@@ -6,7 +6,6 @@ use crate::harness::{Backend, Edge, forward_to};
 
 /// Three requests of a client, then none.
 const RULES: &str = r#"
-SecComponentSignature "OWASP_CRS/9.0.0"
 SecAction "id:1,phase:1,pass,nolog,initcol:ip=%{REMOTE_ADDR},setvar:ip.requests=+1"
 SecRule IP:requests "@gt 3" "id:2,phase:1,deny,log,msg:'Too many requests',expirevar:ip.requests=2"
 "#;
@@ -16,6 +15,7 @@ async fn a_client_is_counted_per_tenant_across_reloads_until_its_time_is_over() 
     let edge = Edge::new();
     let rules = edge.path("counting");
     fs::create_dir_all(rules.join("rules")).unwrap();
+    fs::write(rules.join("crs-setup.conf"), "SecComponentSignature \"OWASP_CRS/9.0.0\"\n").unwrap();
     fs::write(rules.join("rules/count.conf"), RULES).unwrap();
     let installed = edge.command(&["crs", "install", "--from", rules.to_str().unwrap()]);
     assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));

@@ -121,7 +121,9 @@ impl Shard {
             .get(&tenant)
             .map(|tenant| tenant.uses.values().copied().collect())
             .unwrap_or_default();
-        slots.into_iter().for_each(|slot| self.remove(slot));
+        for slot in slots {
+            self.remove(slot);
+        }
     }
 
     /// The slot of an entry; one that has expired is removed.

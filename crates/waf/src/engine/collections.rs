@@ -82,7 +82,8 @@ impl<'p> State<'p> {
         }
         let number = |template: &'p Template| self.evaluate(data, template).number();
         let unsigned = |template| u64::try_from(number(template)).unwrap_or(0);
-        let value = after.as_ref().map(collections::Value::from);
+        let is_set = matches!(kind, ChangeKind::Set(_));
+        let value = after.as_ref().filter(|_| is_set).map(collections::Value::from);
         let change = if BUILT_IN.iter().any(|built_in| built_in.as_bytes() == *name) {
             // The others are the engine's; a name that macros made changes nothing.
             match kind {

@@ -4,9 +4,11 @@
 use std::sync::Arc;
 
 use veloflux_waf::collections::{Collections, ProcessCollections, TenantCollections};
-use veloflux_waf::{Connection, Overlay, Record, RequestHead, Ruleset, Transaction, Verdict};
+use veloflux_waf::{
+    Connection, Mode, Overlay, Record, RequestHead, RuleMode, RuleSelector, Ruleset, Transaction, Verdict,
+};
 
-use crate::common::{block, compile, detect, rules};
+use crate::common::{block, compile, detect, rules, settings};
 
 const START_S: u64 = 1_000_000;
 
@@ -144,6 +146,22 @@ fn detection_counts_too() {
     site.overlay = detect(&site.ruleset);
     assert_eq!(site.statuses(1, "/", 12), [0; 12]);
     assert!(site.ask(1, "/").1.would_refuse.is_some());
+}
+
+#[test]
+fn a_rule_that_only_detects_leaves_nothing_behind() {
+    let mut site = Site::new(
+        r#"
+        SecAction "id:1,phase:1,pass,nolog,initcol:ip=%{REMOTE_ADDR},setvar:ip.all=+1"
+        SecAction "id:2,phase:1,pass,nolog,setvar:ip.watched=+1,setsid:x,setvar:session.n=+1"
+        SecAction "id:3,phase:1,pass,msg:'%{ip.all} %{ip.watched} %{session.n}'"
+        "#,
+    );
+    let mut settings = settings(Mode::Block);
+    settings.rule_modes = vec![(RuleSelector::Ids { first: 2, last: 2 }, RuleMode::Detect)];
+    site.overlay = site.ruleset.overlay(&settings).unwrap();
+    assert_eq!((site.says(1, "/"), site.says(1, "/")), (vec!["1  ".to_owned()], vec!["2  ".to_owned()]));
+    assert_eq!(site.store.usage().entries(), 1);
 }
 
 #[test]
