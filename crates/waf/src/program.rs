@@ -240,6 +240,11 @@ pub(crate) enum Change {
 }
 
 impl Change {
+    /// Whether it may reach beyond the transaction.
+    pub(crate) fn outlives(&self) -> bool {
+        !matches!(self, Self::Variable { collection: Variable::Tx, .. })
+    }
+
     /// All texts in it that may hold macros.
     pub(crate) fn templates(&self) -> impl Iterator<Item = &Template> {
         let texts = match self {

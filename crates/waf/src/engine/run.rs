@@ -273,6 +273,9 @@ impl<'p> State<'p> {
     }
 
     fn change(&mut self, data: &Data, change: &'p Change) -> Result<(), Failure> {
+        if self.is_watched() && change.outlives() {
+            return Ok(());
+        }
         let (collection, name, kind) = match change {
             Change::Variable { collection, name, kind } => (*collection, name, kind),
             Change::Bind { collection, key } => return self.bind(data, *collection, key),
