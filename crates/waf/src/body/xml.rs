@@ -99,7 +99,7 @@ impl Document<'_> {
                 Event::DocType(_) | Event::Decl(_) if self.xml.text.is_some() => {
                     return Err(Failure::Malformed("a declaration after the root element has begun"));
                 }
-                Event::Decl(declaration) => check_encoding(&declaration)?,
+                Event::Decl(declaration) => check_declaration(&declaration)?,
                 Event::PI(instruction) => check_name(instruction.target())?,
                 Event::DocType(_) | Event::Comment(_) => {}
                 Event::Eof => break,
@@ -192,7 +192,11 @@ fn with_line_ends(text: &str) -> Cow<'_, str> {
     }
 }
 
-fn check_encoding(declaration: &BytesDecl<'_>) -> Result<(), Failure> {
+/// A declaration begins with its version (section 2.8).
+fn check_declaration(declaration: &BytesDecl<'_>) -> Result<(), Failure> {
+    if declaration.version().is_err() {
+        return Err(Failure::Malformed("a declaration without a version"));
+    }
     match declaration.encoding() {
         None => Ok(()),
         Some(Ok(encoding)) if ENCODINGS.iter().any(|known| encoding.eq_ignore_ascii_case(known)) => Ok(()),
@@ -278,6 +282,8 @@ mod tests {
             "<!DOCTYPE a [<!ENTITY x 'y'>]><a>&x;</a>",
             "<?xml version='1.0' encoding='UTF-7'?><a/>",
             "<?xml version='1.0' encoding='UTF-16'?><a/>",
+            "<?xml?><a/>",
+            "<?xml n=''?><a/>",
         ] {
             assert!(parse(wrong.as_bytes(), &Limits::default()).error.is_some(), "{wrong}");
         }

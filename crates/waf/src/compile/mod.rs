@@ -5,9 +5,11 @@
 mod actions;
 mod audience;
 mod build;
+mod changes;
 mod draft;
 mod settings;
 mod targets;
+mod tenant;
 mod updates;
 
 use std::sync::Arc;
@@ -16,14 +18,17 @@ use crate::check;
 use crate::error::{CompileError, CompileErrors};
 use crate::files::Files;
 use crate::limits;
+use crate::operator::PatternLimits;
 use crate::ruleset::{Note, Ruleset, Source};
 use crate::seclang::{self, Argument, Directive, Mistake, Place};
 
 use actions::Actions;
+pub(crate) use changes::BUILT_IN;
 use draft::{Defaults, LinkDraft, Marker, RuleDraft};
 use settings::Applied;
 pub(crate) use settings::Settings;
 pub(crate) use targets::{exception_target, macro_target};
+pub(crate) use tenant::compile_own;
 use updates::Update;
 
 /// Compiles `sources`, in order.
@@ -35,12 +40,18 @@ pub(crate) fn compile(sources: &[Source], files: &dyn Files) -> Result<Ruleset, 
     reader.close_chain();
     let Reader { mut gathered, mut mistakes, .. } = reader;
     updates::apply(&mut gathered, &mut mistakes);
-    let ruleset = build::build(gathered, files, &mut mistakes);
-    if mistakes.is_empty() {
-        return Ok(ruleset);
-    }
+    let ruleset = build::build(gathered, files, PatternLimits::default(), &mut mistakes);
+    usable(ruleset, mistakes)
+}
+
+/// The rule set, unless there are mistakes.
+fn usable(ruleset: Ruleset, mistakes: Vec<Mistake>) -> Result<Ruleset, CompileErrors> {
+    if mistakes.is_empty() { Ok(ruleset) } else { Err(told(mistakes)) }
+}
+
+fn told(mut mistakes: Vec<Mistake>) -> CompileErrors {
     mistakes.truncate(limits::ERRORS);
-    Err(CompileErrors(mistakes.into_iter().map(CompileError::from).collect()))
+    CompileErrors(mistakes.into_iter().map(CompileError::from).collect())
 }
 
 impl From<Mistake> for CompileError {

@@ -6,10 +6,13 @@
 mod bag;
 mod clock;
 mod collect;
+mod collections;
 mod data;
 mod explain;
 mod forms;
 mod known;
+mod moded;
+mod own;
 mod request;
 mod request_body;
 mod response;
@@ -22,6 +25,7 @@ mod text;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::collections::Collections;
 use crate::overlay::Overlay;
 use crate::program::EngineMode;
 use crate::record::{Record, Refusal};
@@ -33,7 +37,7 @@ pub(crate) use known::forget as forget_values;
 
 use data::Data;
 use room::Room;
-use state::{LOGGING, State};
+use state::{LOGGING, State, StateRoom};
 
 /// Why judging cannot go on. It never means "no match".
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,13 +67,18 @@ impl fmt::Display for Failure {
 pub(crate) struct Core<'p> {
     data: Data,
     state: State<'p>,
+    /// What the tenant's own rules change, where it has some: nothing of `state`.
+    own: Option<State<'p>>,
 }
 
 impl<'p> Core<'p> {
     pub(crate) fn new(ruleset: &'p Ruleset, overlay: &'p Overlay, conn: &Connection<'_>) -> Self {
         let room = Room::take();
-        let state = State::new(ruleset, overlay, conn.now_unix_us, room.state);
-        let mut core = Self { data: room.data, state };
+        let now = conn.now_unix_us;
+        let own = overlay.own.as_deref();
+        let own = own.map(|(rules, plain)| State::new(rules, plain, now, StateRoom::default()));
+        let state = State::new(ruleset, overlay, now, room.state);
+        let mut core = Self { data: room.data, state, own };
         core.step(1, |core| {
             if !overlay.belongs_to(ruleset) {
                 return Err(Failure::Overlay);
@@ -79,6 +88,11 @@ impl<'p> Core<'p> {
         core
     }
 
+    /// Has entries of persistent collections read from `store`, and changes written to it.
+    pub(crate) fn set_collections(&mut self, store: &'p dyn Collections) {
+        self.state.bound.store = Some(store);
+    }
+
     /// Has every step taken down.
     pub(crate) fn explain(&mut self) {
         self.state.explained = true;
@@ -86,7 +100,10 @@ impl<'p> Core<'p> {
 
     /// Phase 1.
     pub(crate) fn request_head(&mut self, head: &RequestHead<'_>) {
-        self.phase(1, |data, state| request::head(data, state, head));
+        self.phase(1, |data, state| {
+            state.apply_conditions(head);
+            request::head(data, state, head)
+        });
     }
 
     pub(crate) fn request_body_wanted(&self) -> bool {
@@ -145,6 +162,9 @@ impl<'p> Core<'p> {
     /// and detection lets the transaction go on.
     fn phase(&mut self, phase: u8, take_in: impl FnOnce(&mut Data, &mut State<'p>) -> Result<(), Failure>) {
         self.step(phase, |core| take_in(&mut core.data, &mut core.state));
+        if phase == LOGGING || self.refusal().is_none() {
+            self.own_phase(phase);
+        }
         if phase == LOGGING || self.refusal().is_none() {
             self.step(phase, |core| core.state.run_phase(&core.data, phase));
         }

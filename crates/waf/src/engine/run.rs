@@ -46,14 +46,18 @@ impl<'p> State<'p> {
                 continue;
             }
             self.rule = index;
+            let rule = &self.ruleset.program.rules[index];
             // What is left out because it cannot match is to be seen in an explanation.
             let ran = match self.is_shut(data, &self.ruleset.program.gates[index]) {
                 Ok(true) if !self.explained => continue,
-                Ok(_) => self.run_rule(data, &self.ruleset.program.rules[index]),
+                Ok(_) => match self.overlay.mode_of(index) {
+                    None => self.run_rule(data, rule),
+                    Some(mode) => self.run_moded(data, rule, mode),
+                },
                 Err(failure) => Err(failure),
             };
-            let rule = &self.ruleset.program.rules[index];
             match ran {
+                Ok(_) if phase != LOGGING && self.record.refused.is_some() => return Ok(()),
                 Ok(true) => match self.conclude(data, rule, step) {
                     Next::Step(next) => {
                         self.explain_skips(program.get(step..next).unwrap_or_default(), Skip::Jumped);
@@ -84,7 +88,7 @@ impl<'p> State<'p> {
     }
 
     /// Runs the links of a rule as long as they match; a full match is `true`, and is in the record.
-    fn run_rule(&mut self, data: &Data, rule: &'p Rule) -> Result<bool, Failure> {
+    pub(super) fn run_rule(&mut self, data: &Data, rule: &'p Rule) -> Result<bool, Failure> {
         self.matched.clear();
         let mut matched = None;
         let is_reported = is_reported(rule);
@@ -99,7 +103,7 @@ impl<'p> State<'p> {
             }
         }
         for control in rule.links.iter().rev().flat_map(|link| &link.controls) {
-            self.control(data, control);
+            self.control(control);
         }
         if let Some(severity) = rule.severity {
             self.highest_severity =
@@ -269,27 +273,36 @@ impl<'p> State<'p> {
     }
 
     fn change(&mut self, data: &Data, change: &'p Change) -> Result<(), Failure> {
-        let place = match &change.name {
+        let (collection, name, kind) = match change {
+            Change::Variable { collection, name, kind } => (*collection, name, kind),
+            Change::Bind { collection, key } => return self.bind(data, *collection, key),
+        };
+        let place = match name {
             MemberName::Slot(slot) => Place::Slot(*slot),
-            MemberName::Dynamic(name) => self.place(change.collection, self.expand(data, name)),
+            MemberName::Dynamic(name) => self.place(collection, self.expand(data, name)),
         };
         let sum = |amount: &'p Template, sign: i64| {
             let present = self.variable(&place).map_or(0, Value::number);
             let amount = self.evaluate(data, amount).number().saturating_mul(sign);
             Some(Value::Number(present.saturating_add(amount)))
         };
-        let value = match &change.kind {
+        let value = match kind {
             ChangeKind::Set(value) => Some(self.evaluate(data, value)),
             ChangeKind::Add(amount) => sum(amount, 1),
             ChangeKind::Subtract(amount) => sum(amount, -1),
             ChangeKind::Delete => None,
+            ChangeKind::Expire(_) | ChangeKind::Decay { .. } => self.variable(&place).cloned(),
         };
+        let value = self.remember(data, &place, kind, value)?;
         self.set_variable(&place, value)?;
         self.explain_set(&place);
         Ok(())
     }
 
-    fn control(&mut self, data: &Data, control: &'p Control) {
+    fn control(&mut self, control: &'p Control) {
+        if self.is_watched() {
+            return;
+        }
         self.explain(|_, rule_id| Step::Controlled { rule_id, control: explain::control(control) });
         match control {
             Control::RemoveRules(rules) => self.remove(rules),
@@ -298,13 +311,12 @@ impl<'p> State<'p> {
             Control::BodyProcessor(processor) => self.processor = Some(*processor),
             Control::RequestBodyAccess(on) => self.request_body_access = *on,
             Control::ResponseBodyAccess(on) => self.response_body_access = *on,
-            Control::SetSession(value) => self.session = self.expand(data, value),
-            Control::SetUser(value) => self.user = self.expand(data, value),
+            Control::Exclude(exclude) => self.excluded.push(exclude),
         }
     }
 
     /// What a variable becomes that is set to `template`. What is one number stays one.
-    fn evaluate(&self, data: &Data, template: &'p Template) -> Value {
+    pub(super) fn evaluate(&self, data: &Data, template: &'p Template) -> Value {
         if let Some(number) = template.number() {
             return Value::Number(number);
         }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::Failure;
 use super::bag::{Bag, Value};
+use super::collections::Bound;
 use super::data::Data;
 use super::forms::Forms;
 use super::sights::Sights;
@@ -12,7 +13,7 @@ use crate::bits::RuleBits;
 use crate::limits;
 use crate::operator::{Captures, MAX_CAPTURES};
 use crate::overlay::{Mode, Overlay};
-use crate::program::{Allow, BodyProcessor, EngineMode, Exception, Rule};
+use crate::program::{Allow, BodyProcessor, EngineMode, Exception, Exclude, Rule};
 use crate::record::{Cause, Internal, Record, Refusal};
 use crate::ruleset::{Ruleset, Severity};
 use crate::step::Step;
@@ -46,12 +47,15 @@ pub(super) struct State<'p> {
     removed: Option<RuleBits>,
     /// Targets that the tenant or rules removed.
     pub(super) exceptions: Vec<&'p Exception>,
+    /// What rules of the tenant's own take away from the shared ones, until these take note.
+    pub(super) excluded: Vec<&'p Exclude>,
+    /// While a rule runs that only detects: what it changed, as it was before.
+    pub(super) undo: Option<Vec<(Place, Option<Value>)>>,
     pub(super) engine: EngineMode,
     pub(super) processor: Option<BodyProcessor>,
     pub(super) request_body_access: bool,
     pub(super) response_body_access: bool,
-    pub(super) session: Vec<u8>,
-    pub(super) user: Vec<u8>,
+    pub(super) bound: Bound<'p>,
     pub(super) allowed: Option<Allow>,
     pub(super) highest_severity: Option<Severity>,
     pub(super) evaluations: u64,
@@ -79,6 +83,7 @@ impl StateRoom {
 }
 
 /// Where a variable that rules set is kept.
+#[derive(Clone)]
 pub(super) enum Place {
     /// A TX variable that has a slot.
     Slot(u32),
@@ -110,12 +115,13 @@ impl<'p> State<'p> {
             rule: 0,
             removed: None,
             exceptions: overlay.exceptions.iter().collect(),
+            excluded: Vec::new(),
+            undo: None,
             engine: for_tenant(ruleset.settings.engine, overlay),
             processor: None,
             request_body_access: ruleset.settings.request_body_access,
             response_body_access: ruleset.settings.response_body_access,
-            session: Vec::new(),
-            user: Vec::new(),
+            bound: Bound::default(),
             allowed: None,
             highest_severity: None,
             evaluations: 0,
@@ -174,6 +180,12 @@ impl<'p> State<'p> {
         self.bags.iter().find(|(variable, _)| *variable == collection).map(|(_, bag)| bag)
     }
 
+    /// Makes `bag` the variables of `collection`.
+    pub(super) fn replace_bag(&mut self, collection: Variable, bag: Bag) {
+        self.bags.retain(|(variable, _)| *variable != collection);
+        self.bags.push((collection, bag));
+    }
+
     /// The variable at `place`.
     pub(super) fn variable(&self, place: &Place) -> Option<&Value> {
         match place {
@@ -199,6 +211,7 @@ impl<'p> State<'p> {
                 return Err(Failure::Limit("bytes copied into variables"));
             }
         }
+        self.note_for_undo(place);
         match place {
             Place::Slot(slot) if self.overlay.seeds.iter().any(|(pinned, _)| pinned == slot) => Ok(()),
             Place::Slot(slot) => {

@@ -2,9 +2,9 @@
 //!
 //! An Aho-Corasick automaton over the texts of a large rule set has megabytes of states, and which one comes next is
 //! known only when the last is: every byte waits for memory. Texts of at most four bytes need no automaton. Each
-//! position asks by itself whether a text begins there, in a table of byte pairs that stays in the first-level cache;
-//! the questions of neighbouring positions wait for nothing and run at once. Where a pair and the byte behind it may
-//! begin a text, which is rare, a small tree tells.
+//! position asks by itself whether a text may begin there: one bit, found by a hash of four bytes, in a table that
+//! stays in the nearest caches. The questions of neighbouring positions wait for nothing and run at once. Where the
+//! answer is yes, which is rare, a small tree tells which texts.
 //!
 //! Bytes are folded to at most 63 classes: letters without regard to case, each byte that occurs in a text by itself
 //! as long as there are classes, the rest together. Classes may merge texts, which finds too much and never too
@@ -18,10 +18,16 @@ use super::need::TEXT_BYTES;
 const CLASSES: usize = 64;
 /// In a set of classes, where no class 0 can be: a text ends here.
 const ENDS: u64 = 1;
+/// Bits of a class.
+const CLASS_BITS: u32 = 6;
+/// Bits of the number of a bit in the table of beginnings: 16 KiB in all, of which the Core Rule Set sets a twentieth.
+const TABLE_BITS: u32 = 17;
 
 /// The texts, each with its askers.
 pub(super) struct Texts {
     classes: [u8; 256],
+    /// One bit for each hash of the four classes with which a text may begin.
+    beginnings: Box<[u64]>,
     /// Per pair of classes, the classes with which some text goes on; [`ENDS`] if the pair is a text.
     pairs: Box<[u64]>,
     /// Per pair of classes, where its members of `thirds` begin: one for each bit of the pair's set, in order.
@@ -51,6 +57,7 @@ impl Texts {
         }
         let mut found = Self {
             classes,
+            beginnings: beginnings(askers_of.keys()),
             pairs: vec![0; CLASSES * CLASSES].into(),
             first_thirds: vec![0; CLASSES * CLASSES].into(),
             thirds: Box::default(),
@@ -85,23 +92,31 @@ impl Texts {
 
     /// Calls `found` with the askers of each text in `value`.
     pub(super) fn each(&self, value: &[u8], mut found: impl FnMut(&[u32])) {
-        let (mut before, mut last) = (0, 0);
-        for (at, byte) in value.iter().enumerate() {
-            let class = self.classes[usize::from(*byte)];
-            let pair = pair(before, last);
-            if self.pairs[pair] & (ENDS | 1 << class) != 0 {
-                self.follow(pair, class, value.get(at + 1), &mut found);
+        let mut four = 0;
+        let mut look = |class| {
+            four = shift(four, class);
+            if self.may_begin(four) {
+                self.follow(four, &mut found);
             }
-            (before, last) = (last, class);
+        };
+        for byte in value {
+            look(self.classes[usize::from(*byte)]);
         }
-        let pair = pair(before, last);
-        if self.pairs[pair] & ENDS != 0 {
-            self.follow(pair, 0, None, &mut found);
-        }
+        // Behind the value, class 0 goes on with nothing.
+        look(0);
+        look(0);
     }
 
-    /// Reports the texts that begin with `pair`, `class` and `next`.
-    fn follow(&self, pair: usize, class: u8, next: Option<&u8>, found: &mut impl FnMut(&[u32])) {
+    fn may_begin(&self, four: u32) -> bool {
+        let bit = place(four);
+        self.beginnings[bit / 64] & (1 << (bit % 64)) != 0
+    }
+
+    /// Reports the texts that begin with `four` classes or the first of them.
+    fn follow(&self, four: u32, found: &mut impl FnMut(&[u32])) {
+        let [first, second, class, next] =
+            [3, 2, 1, 0].map(|index| (four >> (index * CLASS_BITS)) as u8 % CLASSES as u8);
+        let pair = pair(first, second);
         let thirds = self.pairs[pair];
         let third = |bit: u64| &self.thirds[self.first_thirds[pair] as usize + rank(thirds, bit)];
         if thirds & ENDS != 0 {
@@ -115,9 +130,8 @@ impl Texts {
         if fourths & ENDS != 0 {
             found(self.askers(first_text as usize));
         }
-        let class = next.map_or(0, |byte| self.classes[usize::from(*byte)]);
-        if class != 0 && fourths & (1 << class) != 0 {
-            found(self.askers(first_text as usize + rank(fourths, 1 << class)));
+        if next != 0 && fourths & (1 << next) != 0 {
+            found(self.askers(first_text as usize + rank(fourths, 1 << next)));
         }
     }
 
@@ -128,6 +142,31 @@ impl Texts {
 
 fn pair(first: u8, second: u8) -> usize {
     usize::from(first) % CLASSES * CLASSES + usize::from(second) % CLASSES
+}
+
+/// `four` classes with one more behind them, and without the first.
+fn shift(four: u32, class: u8) -> u32 {
+    (four << CLASS_BITS | u32::from(class)) % (1 << (4 * CLASS_BITS))
+}
+
+/// The bit of `four` classes in the table of beginnings.
+fn place(four: u32) -> usize {
+    // The golden ratio's fraction: products of neighbours lie far apart.
+    (four.wrapping_mul(0x9e37_79b9) >> (u32::BITS - TABLE_BITS)) as usize
+}
+
+/// The table of beginnings: a text of fewer than four classes may go on with any.
+fn beginnings<'a>(texts: impl Iterator<Item = &'a Vec<u8>>) -> Box<[u64]> {
+    let mut table = vec![0; 1 << (TABLE_BITS - 6)];
+    for text in texts {
+        let start = text.iter().fold(0, |four, class| shift(four, *class));
+        let open = 4 - text.len().min(4);
+        for more in 0..CLASSES.pow(open as u32) {
+            let bit = place(start << (open as u32 * CLASS_BITS) | more as u32);
+            table[bit / 64] |= 1 << (bit % 64);
+        }
+    }
+    table.into()
 }
 
 /// How many bits of `set` are below `bit`.
