@@ -90,6 +90,9 @@ impl Document<'_> {
                 Event::Empty(element) => self.open(&element)?,
                 // The reader has checked that it closes the element that is open.
                 Event::End(_) => self.depth = self.depth.saturating_sub(1),
+                Event::Text(text) if text.contains("]]>") => {
+                    return Err(Failure::Malformed("`]]>` in text"));
+                }
                 Event::Text(text) => self.text(&with_line_ends(&text))?,
                 Event::CData(_) if self.depth == 0 => {
                     return Err(Failure::Malformed("CDATA outside the root element"));
@@ -194,8 +197,10 @@ fn with_line_ends(text: &str) -> Cow<'_, str> {
 
 /// A declaration begins with its version (section 2.8).
 fn check_declaration(declaration: &BytesDecl<'_>) -> Result<(), Failure> {
-    if declaration.version().is_err() {
-        return Err(Failure::Malformed("a declaration without a version"));
+    let minor = declaration.version()?;
+    let minor = minor.strip_prefix("1.").unwrap_or_default();
+    if minor.is_empty() || !minor.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Failure::Malformed("a declaration of another version than 1"));
     }
     match declaration.encoding() {
         None => Ok(()),
@@ -283,6 +288,8 @@ mod tests {
             "<?xml version='1.0' encoding='UTF-7'?><a/>",
             "<?xml version='1.0' encoding='UTF-16'?><a/>",
             "<?xml?><a/>",
+            "<?xml version=''?><a/>",
+            "<a>]]></a>",
             "<?xml n=''?><a/>",
         ] {
             assert!(parse(wrong.as_bytes(), &Limits::default()).error.is_some(), "{wrong}");
