@@ -11,7 +11,7 @@ use super::{mutate, place};
 const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Tries to change a request into one that the reference library can be told.
 const TRIES: usize = 8;
-/// Header fields that are kept as they are in most changed requests are all but so many changes.
+/// Changes to one request of a suite.
 const MAX_CHANGES: usize = 4;
 
 /// Makes requests out of what the suites send.

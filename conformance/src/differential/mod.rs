@@ -199,18 +199,12 @@ impl Run<'_> {
                 numbers.iter().map(|number| self.generator.request(*number)).collect();
             let found = engines.batch(&requests)?;
             for ((number, request), found) in numbers.iter().zip(&requests).zip(&found) {
-                self.count(&mut engines, *number, request, found)?;
+                self.count(&mut engines, *number, request, found);
             }
         }
     }
 
-    fn count(
-        &self,
-        engines: &mut Pair<'_>,
-        number: u64,
-        request: &Request,
-        found: &Found,
-    ) -> Result<(), String> {
+    fn count(&self, engines: &mut Pair<'_>, number: u64, request: &Request, found: &Found) {
         let explained = self.table.explain(request, found);
         let unexplained = self.with_report(|report| {
             report.requests += 1;
@@ -232,12 +226,11 @@ impl Run<'_> {
             }
             None
         });
-        let Some(rest) = unexplained else { return Ok(()) };
+        let Some(rest) = unexplained else { return };
         let request = self.shrunk(engines, request, &rest);
         let alone = |side| rest.iter().filter(|(found, _)| *found == side).map(|(_, id)| *id).collect();
         let found = Unexplained { number, rules: [alone(Side::Ours), alone(Side::Theirs)], request };
         self.with_report(|report| report.unexplained.push(found));
-        Ok(())
     }
 
     /// A small request in which one of the same differences is still without an explanation.

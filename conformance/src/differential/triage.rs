@@ -13,6 +13,8 @@ use super::request::{Request, Written};
 
 /// Rules that only add up what others found: they differ where those do.
 pub(super) const SUMS: &[u64] = &[949_110, 949_111, 959_100, 959_101];
+/// Where the ids of the release's rules begin; what is below is of the base configuration.
+const RELEASE_RULES: u64 = 900_000;
 /// In place of a rule's id: the engine could not judge the request.
 pub(super) const FAILED: u64 = 0;
 
@@ -90,7 +92,7 @@ enum Rules {
     All(All),
 }
 
-/// Whatever the rule: for rows about what all of them look at.
+/// The release's rules, whichever, and those that the row names as found beside: for rows about what all of them look at.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum All {
@@ -104,10 +106,10 @@ impl Default for Rules {
 }
 
 impl Rules {
-    fn contain(&self, id: u64) -> bool {
+    fn contain(&self, id: u64, beside: &[(Who, u64)]) -> bool {
         match self {
             Self::These(ids) => ids.contains(&id),
-            Self::All(All::All) => id != FAILED,
+            Self::All(All::All) => id >= RELEASE_RULES || beside.iter().any(|(_, known)| *known == id),
         }
     }
 }
@@ -230,7 +232,7 @@ impl Known {
             Side::Ours => &self.row.ours,
             Side::Theirs => &self.row.theirs,
         };
-        rules.contain(id)
+        rules.contain(id, &self.row.beside)
             && self.row.beside.iter().all(|(who, id)| who.matched(*id, found))
             && self.tests.iter().all(|test| test.holds(request))
     }
@@ -305,7 +307,7 @@ mod tests {
         let all = TABLE.replace("theirs: [1]", "theirs: all");
         let both = |id| {
             let text = all.replace("  when:", &format!("  beside: [[both, {id}]]\n  when:"));
-            let found = Found { differences: [(Side::Theirs, 7)].into(), both: [3].into() };
+            let found = Found { differences: [(Side::Theirs, RELEASE_RULES)].into(), both: [3].into() };
             Table::parse(&text).unwrap().explain(&with_body(b"\0"), &found).is_ok()
         };
         assert!(both(3) && !both(4));
