@@ -28,6 +28,7 @@ pub(super) struct Actions {
     pub(super) skip: u32,
     pub(super) skip_after: Option<Text>,
     pub(super) set_variables: Vec<Text>,
+    pub(super) set_environment: Vec<Text>,
     pub(super) controls: Vec<(ControlText, Place)>,
     /// Actions that do nothing here, and why.
     pub(super) without_effect: Vec<(&'static str, &'static str)>,
@@ -139,6 +140,7 @@ impl Actions {
             "skip" => self.skip = value()?.parse().map_err(|_| "skip takes a number of rules")?,
             "skipafter" => self.skip_after = Some(text()?),
             "setvar" => self.set_variables.push(text()?),
+            "setenv" => self.set_environment.push(text()?),
             "ctl" => {
                 if let Some(control) = control(value()?)? {
                     self.control(control, action);
@@ -224,7 +226,6 @@ const UNUSED: &[(&str, Unused, &str)] = &[
     ("sanitisematchedbytes", Unused::Unsupported, "what is masked in records is decided outside the rules"),
     ("sanitiserequestheader", Unused::Unsupported, "what is masked in records is decided outside the rules"),
     ("sanitiseresponseheader", Unused::Unsupported, "what is masked in records is decided outside the rules"),
-    ("setenv", Unused::Unsupported, "rules change no environment"),
     ("xmlns", Unused::Unsupported, "XML is looked at with /* and //@* only, which need no namespaces"),
 ];
 

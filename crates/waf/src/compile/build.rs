@@ -192,7 +192,11 @@ impl Builder<'_> {
         };
         transformations.extend(&actions.transformations);
         let chain = self.chains.intern(&transformations);
-        let changes = actions.set_variables.iter().map(|text| self.change(text)).collect::<Result<_, _>>()?;
+        let mut changes =
+            actions.set_variables.iter().map(|text| self.change(text)).collect::<Result<Vec<_>, _>>()?;
+        for text in &actions.set_environment {
+            changes.push(self.environment(&text.text).map_err(|message| text.mistake(message))?);
+        }
         let controls = actions.controls.iter().map(|(control, place)| {
             self.control(control).map_err(|message| Mistake {
                 place: place.clone(),
@@ -213,7 +217,7 @@ impl Builder<'_> {
             negated,
             stages: stages.into(),
             capture: actions.capture,
-            changes,
+            changes: changes.into(),
             controls,
             message: self.optional_template(actions.message.as_ref())?,
             log_data: self.optional_template(actions.log_data.as_ref())?,
@@ -324,6 +328,16 @@ impl Builder<'_> {
             ChangeKind::Set(self.template(value)?)
         };
         Ok(Change { collection, name, kind })
+    }
+
+    /// Reads `NAME=value` of a `setenv`; a name alone is set to nothing.
+    fn environment(&mut self, text: &str) -> Result<Change, String> {
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        if name.trim().is_empty() {
+            return Err("expected a name".to_owned());
+        }
+        let name = MemberName::Dynamic(self.template(name.trim())?);
+        Ok(Change { collection: Variable::Env, name, kind: ChangeKind::Set(self.template(value)?) })
     }
 
     fn control(&mut self, control: &ControlText) -> Result<Control, String> {

@@ -95,7 +95,7 @@ impl<'p> State<'p> {
                 let others = self.bag(variable).into_iter().flat_map(Bag::iter);
                 others.for_each(|(name, value)| add(own(name), value.into()));
             }
-            variable if variable.is_persistent() => {
+            variable if variable.is_persistent() || variable == Variable::Env => {
                 let all = self.bag(variable).into_iter().flat_map(Bag::iter);
                 all.for_each(|(name, value)| add(own(name), value.into()));
             }

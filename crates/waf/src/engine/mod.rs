@@ -9,6 +9,7 @@ mod collect;
 mod data;
 mod explain;
 mod forms;
+mod place;
 mod request;
 mod request_body;
 mod response;

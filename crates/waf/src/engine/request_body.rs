@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::data::{Data, Group};
+use super::place::range_in;
 use super::state::State;
 use crate::body::{self, BodyError, Limits};
 use crate::compile::Settings;
@@ -113,19 +114,22 @@ fn multipart(data: &mut Data, limits: &Limits, body: &[u8]) -> Result<Option<Bod
     let header = data.members(Group::RequestHeaders).iter().find(|header| is_type(data.get(header.key)));
     let content_type = header.map_or(&b""[..], |header| data.get(header.value)).to_vec();
     let parsed = body::multipart::parse(&content_type, body, limits);
+    let placed = |text| (text, range_in(body, text));
     for argument in &parsed.arguments {
-        data.add(Group::ArgsPost, &argument.name, &argument.value)?;
-        data.add(Group::PartNames, &argument.name, &argument.name)?;
+        data.add_placed(Group::ArgsPost, placed(&argument.name), placed(&argument.value))?;
+        data.add_placed(Group::PartNames, placed(&argument.name), placed(&argument.name))?;
     }
     let mut size = 0;
     for file in &parsed.files {
         let content = body.get(file.content.clone()).unwrap_or_default();
         size += content.len();
-        data.add(Group::Files, &file.name, &file.filename)?;
-        data.add(Group::FileSizes, &file.name, content.len().to_string().as_bytes())?;
-        data.add(Group::FileContents, &file.name, content)?;
-        data.add(Group::PartNames, &file.name, &file.name)?;
-        data.add(Group::PartFilenames, &file.name, &file.filename)?;
+        let (name, filename) = (placed(&file.name), placed(&file.filename));
+        let length = content.len().to_string();
+        data.add_placed(Group::Files, name.clone(), filename.clone())?;
+        data.add_placed(Group::FileSizes, name.clone(), (length.as_bytes(), Some(file.content.clone())))?;
+        data.add_placed(Group::FileContents, name.clone(), placed(content))?;
+        data.add_placed(Group::PartNames, name.clone(), name.clone())?;
+        data.add_placed(Group::PartFilenames, name, filename)?;
     }
     data.set_number(Variable::FilesCombinedSize, size as u64)?;
     for header in &parsed.part_headers {

@@ -37,6 +37,7 @@ mod verify_ssn;
 mod verify_svnr;
 mod within;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 pub use captures::{Captures, MAX_CAPTURES};
@@ -139,6 +140,14 @@ impl Operator {
             Kind::UrlEncoding => Ok(validate_url_encoding::matches(input)),
             Kind::Utf8Encoding => Ok(validate_utf8_encoding::matches(input)),
             Kind::Verify(verifier) => verifier.matches(input, captures),
+        }
+    }
+
+    /// Where in `input` an operator that looks for its argument, as text, finds it.
+    pub(crate) fn find(&self, input: &[u8]) -> Option<Range<usize>> {
+        match &self.kind {
+            Kind::Runtime(operator, argument) => operator.find(argument, input),
+            _ => None,
         }
     }
 

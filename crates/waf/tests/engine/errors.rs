@@ -38,7 +38,7 @@ fn each_kind_of_mistake_is_one() {
     for (text, part) in [
         ("SecRule ARGS \"@nosuch x\" \"id:1\"", "nosuch"),
         ("SecRule ARGS \"@rx x\" \"id:1,t:rot13\"", "no transformation rot13"),
-        ("SecRule ENV:PATH \"@rx x\" \"id:1\"", "ENV is not available"),
+        ("SecRule SCRIPT_UID \"@rx x\" \"id:1\"", "SCRIPT_UID is not available"),
         ("SecRule REMOTE_ADDR:x \"@rx x\" \"id:1\"", "REMOTE_ADDR has no members"),
         ("SecRule XML:/a/b \"@rx x\" \"id:1\"", "XML is looked at with"),
         ("SecRule ARGS \"@rx x\" \"id:1,exec:/bin/sh\"", "exec is not supported"),
