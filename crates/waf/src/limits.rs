@@ -18,6 +18,8 @@ pub const TRANSFORMATIONS: usize = 32;
 pub const ERRORS: usize = 200;
 /// Remarks kept about what has no effect.
 pub const NOTES: usize = 1_000;
+/// Bytes of the database of `SecGeoLookupDb`.
+pub const GEO_DATABASE_BYTES: usize = 512 << 20;
 /// Exclusions of one tenant.
 pub const EXCLUSIONS: usize = 4_096;
 

@@ -1,5 +1,6 @@
 //! What rules compile to: the program that transactions run.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::filter::{CheckId, Filter};
 use crate::ruleset::{RuleInfo, Severity};
 use crate::seclang::OperatorText;
 use crate::template::Template;
-use crate::transform::Transformation;
+use crate::transform::{self, Transformation, UnicodeMap};
 use crate::variable::{Variable, Variables};
 
 /// All rules and what they share.
@@ -292,6 +293,8 @@ impl ChainId {
 pub(crate) struct Chains {
     nodes: Vec<Chain>,
     children: HashMap<(ChainId, Transformation), ChainId>,
+    /// `SecUnicodeMapFile`.
+    unicode: Option<UnicodeMap>,
 }
 
 /// A node of [`Chains`].
@@ -307,11 +310,24 @@ struct Chain {
 impl Default for Chains {
     fn default() -> Self {
         let root = Chain { parent: ChainId::RAW, steps: Vec::new(), touches: Some(Alphabet::EMPTY) };
-        Self { nodes: vec![root], children: HashMap::new() }
+        Self { nodes: vec![root], children: HashMap::new(), unicode: None }
     }
 }
 
 impl Chains {
+    /// No chains yet; `urlDecodeUni` asks `unicode` first.
+    pub(crate) fn with(unicode: Option<UnicodeMap>) -> Self {
+        Self { unicode, ..Self::default() }
+    }
+
+    /// `input` after one step.
+    pub(crate) fn apply<'a>(&self, step: Transformation, input: &'a [u8]) -> Cow<'a, [u8]> {
+        match &self.unicode {
+            Some(map) if step == Transformation::UrlDecodeUni => transform::url_decode_mapped(input, map),
+            _ => step.apply(input),
+        }
+    }
+
     /// The node of `transformations`, in order.
     pub(crate) fn intern(&mut self, transformations: &[Transformation]) -> ChainId {
         transformations.iter().fold(ChainId::RAW, |parent, transformation| {

@@ -9,7 +9,7 @@ use super::actions::{ControlText, Disruptive, RuleFilter, Text};
 use super::draft::{LinkDraft, RuleDraft};
 use super::targets;
 use crate::bits::RuleBits;
-use crate::check::Check;
+use crate::check::{Check, DataOf};
 use crate::files::Files;
 use crate::filter::FilterBuilder;
 use crate::limits;
@@ -35,7 +35,7 @@ pub(super) fn build(gathered: Gathered, files: &dyn Files, mistakes: &mut Vec<Mi
         gathered: &gathered,
         files,
         names: Names::default(),
-        chains: Chains::default(),
+        chains: Chains::with(gathered.unicode.clone()),
         tags: HashMap::new(),
         variables: Variables::default(),
         filter: FilterBuilder::default(),
@@ -172,11 +172,14 @@ impl Builder<'_> {
                         text: texts[index].variable.clone(),
                         message,
                     })?;
-                let from = &operator.place.file;
+                let (from, geo) = (&*operator.place.file, self.gathered.geo.as_ref());
                 let check =
-                    Check::compile(operator, &mut self.names, self.files, from).map_err(|message| {
-                        Mistake { place: operator.place.clone(), text: String::new(), message }
-                    })?;
+                    Check::compile(operator, &mut self.names, &DataOf { files: self.files, from, geo })
+                        .map_err(|message| Mistake {
+                            place: operator.place.clone(),
+                            text: String::new(),
+                            message,
+                        })?;
                 (false, targets, check, operator.negated)
             }
         };

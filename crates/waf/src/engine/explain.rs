@@ -90,7 +90,7 @@ fn cut(bytes: &[u8]) -> Vec<u8> {
 fn forms(chains: &Chains, value: &[u8], stage: ChainId) -> Vec<(&'static str, Vec<u8>)> {
     let mut form = value.to_vec();
     let transform = |step: &Transformation| {
-        form = step.apply(&form).into_owned();
+        form = chains.apply(*step, &form).into_owned();
         (step.name(), cut(&form))
     };
     chains.steps(stage).iter().map(transform).collect()

@@ -72,7 +72,7 @@ impl Forms {
         let mut form = self.raw(data, value);
         if chains.may_change(chain, self.all[form.0 as usize].alphabet) {
             for step in chains.steps(chain) {
-                form = self.step(data, form, *step)?;
+                form = self.step(chains, data, form, *step)?;
             }
         }
         Ok(form)
@@ -115,7 +115,13 @@ impl Forms {
     }
 
     /// The form that `transformation` leads to from `form`.
-    fn step(&mut self, data: &Data, form: FormId, transformation: Transformation) -> Result<FormId, Failure> {
+    fn step(
+        &mut self,
+        chains: &Chains,
+        data: &Data,
+        form: FormId,
+        transformation: Transformation,
+    ) -> Result<FormId, Failure> {
         let Form { bytes, alphabet, next, .. } = &self.all[form.0 as usize];
         if transformation.touches().is_some_and(|touches| !touches.meets(*alphabet)) {
             return Ok(form);
@@ -123,7 +129,7 @@ impl Forms {
         if let Some((_, known)) = next.iter().find(|(known, _)| *known == transformation) {
             return Ok(*known);
         }
-        let after = match transformation.apply(bytes.get(data)) {
+        let after = match chains.apply(transformation, bytes.get(data)) {
             Cow::Borrowed(_) => form,
             Cow::Owned(bytes) => {
                 self.changed_bytes += bytes.len();
@@ -154,8 +160,8 @@ impl Forms {
 /// `bytes` after `chain`, for values that are not kept.
 pub(super) fn transform<'a>(chains: &Chains, bytes: &'a [u8], chain: ChainId) -> Cow<'a, [u8]> {
     chains.steps(chain).iter().fold(Cow::Borrowed(bytes), |bytes, step| match bytes {
-        Cow::Borrowed(bytes) => step.apply(bytes),
-        Cow::Owned(bytes) => Cow::Owned(step.apply(&bytes).into_owned()),
+        Cow::Borrowed(bytes) => chains.apply(*step, bytes),
+        Cow::Owned(bytes) => Cow::Owned(chains.apply(*step, &bytes).into_owned()),
     })
 }
 

@@ -26,8 +26,10 @@ pub(super) fn read(data: &mut Data, state: &State<'_>, body: &[u8], complete: bo
     full_request(data, state, body)?;
     let mut limits = body_limits(&state.ruleset.settings);
     limits.max_arguments = limits.max_arguments.saturating_sub(data.members(Group::ArgsGet).len());
+    let most = state.ruleset.settings.request_body_no_files.unwrap_or(usize::MAX);
+    let is_long = body.len() > most && !matches!(state.processor, Some(BodyProcessor::Multipart) | None);
     let error = match state.processor {
-        Some(_) if body.is_empty() => None,
+        Some(_) if body.is_empty() || is_long => None,
         Some(BodyProcessor::Urlencoded) => urlencoded(data, state, &limits, body)?,
         Some(BodyProcessor::Json) => {
             let parsed = body::json::parse(body, &limits);
@@ -40,19 +42,37 @@ pub(super) fn read(data: &mut Data, state: &State<'_>, body: &[u8], complete: bo
     };
     let is_cut = |error: &BodyError| !complete && error.offset >= body.len();
     let error = error.filter(|error| !is_cut(error));
+    let is_long =
+        is_long || (state.processor == Some(BodyProcessor::Multipart) && length_of_parts(data) > most);
     // As the reference manual has it, REQUEST_BODY is not there when parts or XML are looked at instead. It is for JSON,
     // whose arguments show no names of empty objects and of arrays; and for whatever could not be read.
-    if error.is_some() || !matches!(state.processor, Some(BodyProcessor::Multipart | BodyProcessor::Xml)) {
+    if error.is_some()
+        || is_long
+        || !matches!(state.processor, Some(BodyProcessor::Multipart | BodyProcessor::Xml))
+    {
         data.set(Variable::RequestBody, body)?;
     }
-    if let (Some(error), Some(processor)) = (error, state.processor) {
-        let message = format!("{} parsing error: {error}", title(processor));
+    let message = match (error, state.processor) {
+        _ if is_long => Some("Request body excluding files is bigger than the maximum expected.".to_owned()),
+        (Some(error), Some(processor)) => Some(format!("{} parsing error: {error}", title(processor))),
+        _ => None,
+    };
+    if is_long {
+        data.set_flag(Variable::InboundDataError, true)?;
+    }
+    if let Some(message) = message {
         data.set_flag(Variable::ReqbodyError, true)?;
         data.set(Variable::ReqbodyErrorMsg, message.as_bytes())?;
         data.alias(Variable::ReqbodyProcessorError, Variable::ReqbodyError);
         data.alias(Variable::ReqbodyProcessorErrorMsg, Variable::ReqbodyErrorMsg);
     }
     data.count_arguments()
+}
+
+/// Bytes of a multipart body that are neither boundaries nor content of uploads.
+fn length_of_parts(data: &Data) -> usize {
+    let of = |group: Group| data.members(group).iter().map(|member| data.get(member.value).len());
+    of(Group::PartHeaders).chain(of(Group::ArgsPost)).sum()
 }
 
 /// What ModSecurity calls a processor in its messages; rule sets look for the words.

@@ -239,6 +239,11 @@ impl<'p> State<'p> {
         if link.capture && !self.captures.is_empty() {
             self.store_captures(data, &form)?;
         }
+        if let Check::Compiled(operator) = &link.check
+            && operator.locates()
+        {
+            self.locate(data, operator, &form)?;
+        }
         if self.matched.len() >= limits::MATCHED_VALUES {
             return Err(Failure::Limit("values matched by a chain"));
         }

@@ -99,7 +99,7 @@ fn the_base_configuration_compiles_alone() {
 
 #[test]
 fn directives_that_change_nothing_are_read() {
-    let text = "SecAuditLog /var/log/x\nSecTmpDir /tmp/\nSecPcreMatchLimit 1000\nSecCookieFormat 0\nSecXmlExternalEntity Off\nSecRequestBodyLimit 1000\n";
+    let text = "SecAuditLog /var/log/x\nSecTmpDir /tmp/\nSecPcreMatchLimit 1000\nSecCookieFormat 0\nSecXmlExternalEntity Off\nSecUploadDir /x\n";
     let notes = rules(text).notes().iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(notes.len(), 4, "{notes:?}");
     assert_eq!(
