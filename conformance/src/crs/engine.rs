@@ -41,7 +41,8 @@ pub fn run(release: &Path) -> Result<SuiteResult, String> {
     Ok(tally.finish())
 }
 
-struct Firewall {
+/// A compiled release under one overlay.
+pub(super) struct Firewall {
     ruleset: Ruleset,
     overlay: Overlay,
 }
@@ -52,8 +53,12 @@ impl Firewall {
         let files = folder.with_suite_settings().in_memory("crs");
         let sources = crs::sources(&files, "crs")?;
         let ruleset = Ruleset::compile(&sources, &files).map_err(|errors| errors.to_string())?;
-        let settings = OverlaySettings { mode: Mode::Detect, levels: LEVELS, exclusions: Vec::new() };
-        let overlay = ruleset.overlay(&settings).map_err(|error| error.to_string())?;
+        let settings = OverlaySettings::new(Mode::Detect, LEVELS);
+        Self::new(ruleset, &settings)
+    }
+
+    pub(super) fn new(ruleset: Ruleset, settings: &OverlaySettings) -> Result<Self, String> {
+        let overlay = ruleset.overlay(settings).map_err(|error| error.to_string())?;
         Ok(Self { ruleset, overlay })
     }
 
@@ -66,7 +71,7 @@ impl Firewall {
     }
 
     /// One transaction from head to log; gives the status that the client would see.
-    fn transact(&self, request: &wire::Request<'_>, answer: &Answer) -> (u16, Record) {
+    pub(super) fn transact(&self, request: &wire::Request<'_>, answer: &Answer) -> (u16, Record) {
         let connection = Connection {
             client: ([127, 0, 0, 1], 40_000).into(),
             server: ([127, 0, 0, 1], 80).into(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::files::Files;
-use crate::operator::{DataFiles, Geo, Operator, RuntimeOperator};
+use crate::operator::{DataFiles, Geo, Operator, PatternLimits, RuntimeOperator};
 use crate::program::Names;
 use crate::seclang::OperatorText;
 use crate::template::{self, Template};
@@ -25,6 +25,7 @@ impl Check {
         operator: &OperatorText,
         names: &mut Names,
         data: &DataOf<'_>,
+        patterns: PatternLimits,
     ) -> Result<Self, String> {
         let name = operator.name.to_ascii_lowercase();
         if name == "unconditionalmatch" {
@@ -37,7 +38,7 @@ impl Check {
                 None => Err(format!("the argument of @{} cannot hold macros", operator.name)),
             };
         }
-        Operator::compile(&name, &operator.argument, data)
+        Operator::compile_within(patterns, &name, &operator.argument, data)
             .map(Self::Compiled)
             .map_err(|error| error.to_string())
     }

@@ -3,10 +3,12 @@
 //! A mistake does not stop the compiler: it goes on and tells all of them. A rule set with one mistake is none.
 
 mod actions;
+mod audience;
 mod build;
 mod draft;
 mod settings;
 mod targets;
+mod tenant;
 mod updates;
 
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use crate::check;
 use crate::error::{CompileError, CompileErrors};
 use crate::files::Files;
 use crate::limits;
-use crate::operator::{Geo, MaxMind};
+use crate::operator::{Geo, MaxMind, PatternLimits};
 use crate::ruleset::{Note, Ruleset, Source};
 use crate::seclang::{self, Argument, Directive, Mistake, Place};
 use crate::transform::UnicodeMap;
@@ -25,6 +27,7 @@ use draft::{Defaults, LinkDraft, Marker, RuleDraft};
 use settings::Applied;
 pub(crate) use settings::{BodyLimit, LimitAction, Settings};
 pub(crate) use targets::{exception_target, macro_target};
+pub(crate) use tenant::compile_own;
 use updates::Update;
 
 /// Compiles `sources`, in order.
@@ -39,7 +42,12 @@ pub(crate) fn compile(sources: &[Source], files: &dyn Files) -> Result<Ruleset, 
         gathered.notes.retain(|note| note.why != check::NO_GEO_DATABASE);
     }
     updates::apply(&mut gathered, &mut mistakes);
-    let ruleset = build::build(gathered, files, &mut mistakes);
+    let ruleset = build::build(gathered, files, PatternLimits::default(), &mut mistakes);
+    usable(ruleset, mistakes)
+}
+
+/// The rule set, unless there are mistakes.
+fn usable(ruleset: Ruleset, mut mistakes: Vec<Mistake>) -> Result<Ruleset, CompileErrors> {
     if mistakes.is_empty() {
         return Ok(ruleset);
     }

@@ -10,15 +10,19 @@ mod collect;
 mod data;
 mod explain;
 mod forms;
+mod known;
 mod locate;
+mod moded;
+mod own;
 mod place;
 mod request;
 mod request_body;
 mod response;
+mod room;
 mod run;
+mod sights;
 mod state;
 mod text;
-mod views;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,8 +34,11 @@ use crate::ruleset::Ruleset;
 use crate::transaction::{Connection, RequestHead, ResponseHead};
 use crate::variable::Variable;
 
+pub(crate) use known::forget as forget_values;
+
 use data::Data;
-use state::{LOGGING, State};
+use room::Room;
+use state::{LOGGING, State, StateRoom};
 
 /// Why judging cannot go on. It never means "no match".
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,11 +68,18 @@ impl fmt::Display for Failure {
 pub(crate) struct Core<'p> {
     data: Data,
     state: State<'p>,
+    /// What the tenant's own rules change, where it has some: nothing of `state`.
+    own: Option<State<'p>>,
 }
 
 impl<'p> Core<'p> {
     pub(crate) fn new(ruleset: &'p Ruleset, overlay: &'p Overlay, conn: &Connection<'_>) -> Self {
-        let mut core = Self { data: Data::new(), state: State::new(ruleset, overlay, conn.now_unix_us) };
+        let room = Room::take();
+        let now = conn.now_unix_us;
+        let own = overlay.own.as_deref();
+        let own = own.map(|(rules, plain)| State::new(rules, plain, now, StateRoom::default()));
+        let state = State::new(ruleset, overlay, now, room.state);
+        let mut core = Self { data: room.data, state, own };
         core.step(1, |core| {
             if !overlay.belongs_to(ruleset) {
                 return Err(Failure::Overlay);
@@ -82,7 +96,10 @@ impl<'p> Core<'p> {
 
     /// Phase 1.
     pub(crate) fn request_head(&mut self, head: &RequestHead<'_>) {
-        self.phase(1, |data, state| request::head(data, state, head));
+        self.phase(1, |data, state| {
+            state.apply_conditions(head);
+            request::head(data, state, head)
+        });
     }
 
     pub(crate) fn request_body_wanted(&self) -> bool {
@@ -139,13 +156,18 @@ impl<'p> Core<'p> {
         self.phase(LOGGING, |_, _| Ok(()));
         self.state.record.inbound_score = self.score(&self.state.ruleset.scores.inbound);
         self.state.record.outbound_score = self.score(&self.state.ruleset.scores.outbound);
-        self.state.record
+        let (record, state) = self.state.close();
+        Room { data: self.data, state }.give_back();
+        record
     }
 
     /// Takes in what has come to be known, then runs the rules of `phase`: those too when not all could be taken in
     /// and detection lets the transaction go on.
     fn phase(&mut self, phase: u8, take_in: impl FnOnce(&mut Data, &mut State<'p>) -> Result<(), Failure>) {
         self.step(phase, |core| take_in(&mut core.data, &mut core.state));
+        if phase == LOGGING || self.refusal().is_none() {
+            self.own_phase(phase);
+        }
         if phase == LOGGING || self.refusal().is_none() {
             self.step(phase, |core| core.state.run_phase(&core.data, phase));
         }

@@ -9,7 +9,7 @@ use veloflux_waf::{
 fn explained(text: &str, target: &str) -> Record {
     let ruleset = rules(text);
     let levels = Levels { paranoia: 1, inbound_threshold: 5, outbound_threshold: 4 };
-    let settings = OverlaySettings { mode: Mode::Block, levels, exclusions: Vec::new() };
+    let settings = OverlaySettings::new(Mode::Block, levels);
     let overlay = ruleset.overlay(&settings).unwrap();
     let address = ([192, 0, 2, 7], 443).into();
     let connection = Connection { client: address, server: address, request_id: "1", now_unix_us: 0 };
@@ -92,9 +92,7 @@ fn an_explanation_changes_no_verdict() {
 /// What each judged value of the request is, where the operator found something in it, and where it stands.
 fn found(rules: &str, head: &RequestHead<'_>, body: &[u8]) -> Vec<String> {
     let ruleset = crate::common::rules(rules);
-    let levels = Levels { paranoia: 1, inbound_threshold: 5, outbound_threshold: 4 };
-    let settings = OverlaySettings { mode: Mode::Detect, levels, exclusions: Vec::new() };
-    let overlay = ruleset.overlay(&settings).unwrap();
+    let overlay = crate::common::detect(&ruleset);
     let address = ([192, 0, 2, 7], 443).into();
     let connection = Connection { client: address, server: address, request_id: "1", now_unix_us: 0 };
     let begun = Transaction::begin(&ruleset, &overlay, &connection).explained();

@@ -26,9 +26,15 @@ impl Pair {
         }))
     }
 
-    /// What both leave behind, written out.
+    /// What both leave behind, written out. The filtered one is asked twice: the second time it remembers.
     fn records(&self, request: &Request) -> [String; 2] {
-        self.0.each_ref().map(|(ruleset, overlay)| format!("{:#?}", request.through(ruleset, overlay).record))
+        let [filtered, unfiltered] = &self.0;
+        let record = |(ruleset, overlay): &(Ruleset, Overlay)| {
+            format!("{:#?}", request.through(ruleset, overlay).record)
+        };
+        let first = record(filtered);
+        assert_eq!(first, record(filtered), "what is remembered changes the verdict");
+        [first, record(unfiltered)]
     }
 }
 

@@ -13,4 +13,5 @@ mod hostile;
 mod language;
 mod limits;
 mod overlay;
+mod own;
 mod reference;
