@@ -20,7 +20,7 @@ const WARNINGS: [(&str, &str); 7] = [
 ];
 
 /// What the reference says of a body where our parsers say this.
-const MISTAKES: [(&str, &str); 20] = [
+const MISTAKES: [(&str, &str); 21] = [
     ("the final boundary is missing", "Multipart: Final boundary missing."),
     ("a part without a content disposition", "Multipart: Part missing Content-Disposition header."),
     ("a semicolon is missing in a content disposition", "Multipart: Invalid Content-Disposition header"),
@@ -41,6 +41,7 @@ const MISTAKES: [(&str, &str); 20] = [
     ("a boundary that ends in a space", "Multipart: Invalid boundary in C-T (characters)."),
     ("a boundary with one quote", "Multipart: Invalid boundary in C-T (quote)."),
     ("the document is not well-formed", "XML: Failed parsing document."),
+    ("text outside the root element", "XML: Failed parsing document."),
 ];
 
 /// The steps of a transaction, as the reference's debug log tells them.

@@ -8,7 +8,9 @@ use regex::bytes::Regex;
 
 use crate::alphabet::Alphabet;
 use crate::bits::RuleBits;
+use crate::body::XmlPath;
 use crate::check::Check;
+use crate::compile::XML_PATHS;
 use crate::filter::{CheckId, Filter};
 use crate::ruleset::{RuleInfo, Severity};
 use crate::seclang::OperatorText;
@@ -32,8 +34,18 @@ pub(crate) struct Program {
     pub(crate) shown: Box<[Shown]>,
     /// Per audience, the indices in `shown` of what its links look at, in the order of their targets.
     pub(crate) audiences: Box<[Box<[u32]>]>,
+    /// What rules look for in XML beside all text and all attributes.
+    pub(crate) xml_paths: Box<[XmlPath]>,
     /// The variables that some rule reads: others need not be made.
     pub(crate) variables: Variables,
+}
+
+impl Program {
+    /// Whether a member of `XML` by this name is made.
+    pub(crate) fn shows_xml(&self, name: &[u8]) -> bool {
+        let mut paths = self.xml_paths.iter().map(XmlPath::text).chain(XML_PATHS);
+        paths.any(|path| path.as_bytes().eq_ignore_ascii_case(name))
+    }
 }
 
 /// A rule: a chain of one link or more, and what comes of its full match.

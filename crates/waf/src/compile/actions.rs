@@ -29,6 +29,8 @@ pub(super) struct Actions {
     pub(super) skip_after: Option<Text>,
     pub(super) set_variables: Vec<Text>,
     pub(super) set_environment: Vec<Text>,
+    /// `xmlns`: prefixes of the link's XML paths, and what they stand for.
+    pub(super) namespaces: Vec<(String, String)>,
     pub(super) controls: Vec<(ControlText, Place)>,
     /// Actions that do nothing here, and why.
     pub(super) without_effect: Vec<(&'static str, &'static str)>,
@@ -142,6 +144,7 @@ impl Actions {
             "skip" => self.skip = value()?.parse().map_err(|_| "skip takes a number of rules")?,
             "skipafter" => self.skip_after = Some(text()?),
             "setvar" => self.set_variables.push(text()?),
+            "xmlns" => self.namespaces.push(namespace(value()?)?),
             "setenv" => self.set_environment.push(text()?),
             "ctl" => {
                 if let Some(control) = control(value()?)? {
@@ -228,8 +231,17 @@ const UNUSED: &[(&str, Unused, &str)] = &[
     ("sanitisematchedbytes", Unused::Unsupported, "what is masked in records is decided outside the rules"),
     ("sanitiserequestheader", Unused::Unsupported, "what is masked in records is decided outside the rules"),
     ("sanitiseresponseheader", Unused::Unsupported, "what is masked in records is decided outside the rules"),
-    ("xmlns", Unused::Unsupported, "XML is looked at with /* and //@* only, which need no namespaces"),
 ];
+
+/// Reads `prefix=href` of an `xmlns`.
+fn namespace(text: &str) -> Result<(String, String), String> {
+    let (prefix, href) = text.split_once('=').ok_or("xmlns takes prefix=href")?;
+    let href = href.trim().trim_matches(['\'', '"']);
+    if prefix.trim().is_empty() || !href.contains(':') {
+        return Err("xmlns takes a prefix, `=` and an absolute URI".to_owned());
+    }
+    Ok((prefix.trim().to_owned(), href.to_owned()))
+}
 
 fn phase(text: &str) -> Result<u8, String> {
     match text.to_ascii_lowercase().as_str() {

@@ -10,6 +10,7 @@ use super::audience::Audiences;
 use super::draft::{LinkDraft, RuleDraft};
 use super::targets;
 use crate::bits::RuleBits;
+use crate::body::XmlPath;
 use crate::check::{Check, DataOf};
 use crate::files::Files;
 use crate::filter::{FilterBuilder, Need};
@@ -20,7 +21,7 @@ use crate::program::{
     Program, Rule, Select, Sieve, Target,
 };
 use crate::ruleset::{RuleInfo, Ruleset};
-use crate::seclang::{Mistake, Place};
+use crate::seclang::{Mistake, Place, Selector, TargetText};
 use crate::template::{self, Template};
 use crate::transform::Transformation;
 use crate::variable::{Variable, Variables};
@@ -43,6 +44,7 @@ pub(super) fn build(
         files,
         patterns,
         names: Names::default(),
+        xml_paths: Vec::new(),
         chains: Chains::with(gathered.unicode.clone()),
         tags: HashMap::new(),
         variables: Variables::default(),
@@ -59,7 +61,7 @@ pub(super) fn build(
             Err(mistake) => mistakes.push(mistake),
         }
     }
-    let Builder { names, chains, variables, filter, mut audiences, .. } = builder;
+    let Builder { xml_paths, names, chains, variables, filter, mut audiences, .. } = builder;
     let filter = filter.build();
     let shown = audiences.shown(&chains, filter.words());
     let gates = rules.iter().map(|rule| rule.links.first().map_or(Gate::Open, Gate::of)).collect();
@@ -72,6 +74,7 @@ pub(super) fn build(
         rules: rules.into(),
         phases,
         names,
+        xml_paths: xml_paths.into(),
         chains,
         filter: Some(filter),
         gates,
@@ -102,6 +105,7 @@ struct Builder<'a> {
     files: &'a dyn Files,
     patterns: PatternLimits,
     names: Names,
+    xml_paths: Vec<XmlPath>,
     chains: Chains,
     tags: HashMap<String, Arc<str>>,
     variables: Variables,
@@ -159,6 +163,13 @@ impl Builder<'_> {
                         text: texts[index].variable.clone(),
                         message,
                     })?;
+                for text in texts.iter().filter(|text| text.variable == "XML") {
+                    self.xml_path(text, &actions.namespaces).map_err(|message| Mistake {
+                        place: text.place.clone(),
+                        text: text.variable.clone(),
+                        message,
+                    })?;
+                }
                 let data =
                     DataOf { files: self.files, from: &operator.place.file, geo: self.gathered.geo.as_ref() };
                 let check =
@@ -319,6 +330,28 @@ impl Builder<'_> {
             ChangeKind::Set(self.template(value)?)
         };
         Ok(Change { collection, name, kind })
+    }
+
+    /// Has a path of `XML` looked for. Members go by the path's text, which so means the same in all rules.
+    fn xml_path(&mut self, target: &TargetText, namespaces: &[(String, String)]) -> Result<(), String> {
+        let Some(Selector::Name(text)) = &target.selector else { return Ok(()) };
+        if target.except || targets::XML_PATHS.contains(&text.as_str()) {
+            return Ok(());
+        }
+        let path = XmlPath::parse(text, namespaces)?;
+        match self.xml_paths.iter().find(|known| known.text().eq_ignore_ascii_case(text)) {
+            Some(known) if *known == path => Ok(()),
+            Some(_) => {
+                Err("another rule has this path, with other namespaces or in other letters".to_owned())
+            }
+            None if self.xml_paths.len() >= limits::XML_PATHS => {
+                Err(format!("more than {} XML paths", limits::XML_PATHS))
+            }
+            None => {
+                self.xml_paths.push(path);
+                Ok(())
+            }
+        }
     }
 
     /// Reads `NAME=value` of a `setenv`; a name alone is set to nothing.

@@ -26,7 +26,7 @@ use actions::Actions;
 use draft::{Defaults, LinkDraft, Marker, RuleDraft};
 use settings::Applied;
 pub(crate) use settings::{BodyLimit, LimitAction, Settings};
-pub(crate) use targets::{exception_target, macro_target};
+pub(crate) use targets::{XML_PATHS, exception_target, macro_target};
 pub(crate) use tenant::compile_own;
 use updates::Update;
 

@@ -101,13 +101,13 @@ impl Request<'_, '_> {
             | Variable::ArgsGet
             | Variable::ArgsGetNames
             | Variable::ArgsPost
-            | Variable::ArgsPostNames => match position(Group::ArgsGet) {
-                Some(at) => self.query_arguments().get(at).cloned().map(pick),
-                None => {
-                    let at = position(Group::ArgsPost)?;
-                    self.form_arguments().get(at).cloned().map(pick).or_else(|| self.in_parts(*value))
+            | Variable::ArgsPostNames => {
+                if let Some(at) = position(Group::ArgsGet) {
+                    return self.query_arguments().get(at).cloned().map(pick);
                 }
-            },
+                let at = position(Group::ArgsPost)?;
+                self.form_arguments().get(at).cloned().map(pick).or_else(|| self.in_parts(*value))
+            }
             Variable::FilesNames => self.in_parts(key),
             _ => self.in_parts(*value),
         }

@@ -36,8 +36,8 @@ pub(super) fn read(data: &mut Data, state: &State<'_>, body: &[u8], complete: bo
             data.add_all(Group::ArgsPost, &parsed)?;
             parsed.error
         }
-        Some(BodyProcessor::Xml) => xml(data, &limits, body)?,
-        Some(BodyProcessor::Multipart) => multipart(data, &limits, body)?,
+        Some(BodyProcessor::Xml) => xml(data, state, &limits, body)?,
+        Some(BodyProcessor::Multipart) => multipart(data, state, &limits, body)?,
         None => None,
     };
     let is_cut = |error: &BodyError| !complete && error.offset >= body.len();
@@ -117,23 +117,38 @@ fn urlencoded(
     Ok(parsed.arguments.error)
 }
 
-fn xml(data: &mut Data, limits: &Limits, body: &[u8]) -> Result<Option<BodyError>, Failure> {
-    let parsed = body::xml::parse(body, limits);
+fn xml(
+    data: &mut Data,
+    state: &State<'_>,
+    limits: &Limits,
+    body: &[u8],
+) -> Result<Option<BodyError>, Failure> {
+    let paths = &state.ruleset.program.xml_paths;
+    let parsed = body::xml::parse_paths(body, limits, paths);
     if let Some(text) = &parsed.text {
         data.add(Group::Xml, b"/*", text)?;
     }
     for attribute in &parsed.attributes {
         data.add(Group::Xml, b"//@*", attribute)?;
     }
+    for (path, value) in &parsed.found {
+        data.add(Group::Xml, paths[*path].text().as_bytes(), value)?;
+    }
     Ok(parsed.error)
 }
 
-fn multipart(data: &mut Data, limits: &Limits, body: &[u8]) -> Result<Option<BodyError>, Failure> {
+fn multipart(
+    data: &mut Data,
+    state: &State<'_>,
+    limits: &Limits,
+    body: &[u8],
+) -> Result<Option<BodyError>, Failure> {
     let is_type = |name: &[u8]| name.eq_ignore_ascii_case(b"content-type");
     let header = data.members(Group::RequestHeaders).iter().find(|header| is_type(data.get(header.key)));
     let content_type = header.map_or(&b""[..], |header| data.get(header.value)).to_vec();
     let parsed = body::multipart::parse(&content_type, body, limits);
-    let placed = |text| (text, range_in(body, text));
+    // Only an explanation asks for places.
+    let placed = |text| (text, range_in(body, text).filter(|_| state.explained));
     for argument in &parsed.arguments {
         data.add_placed(Group::ArgsPost, placed(&argument.name), placed(&argument.value))?;
         data.add_placed(Group::PartNames, placed(&argument.name), placed(&argument.name))?;
@@ -145,7 +160,11 @@ fn multipart(data: &mut Data, limits: &Limits, body: &[u8]) -> Result<Option<Bod
         let (name, filename) = (placed(&file.name), placed(&file.filename));
         let length = content.len().to_string();
         data.add_placed(Group::Files, name.clone(), filename.clone())?;
-        data.add_placed(Group::FileSizes, name.clone(), (length.as_bytes(), Some(file.content.clone())))?;
+        data.add_placed(
+            Group::FileSizes,
+            name.clone(),
+            (length.as_bytes(), Some(file.content.clone()).filter(|_| state.explained)),
+        )?;
         data.add_placed(Group::FileContents, name.clone(), placed(content))?;
         data.add_placed(Group::PartNames, name.clone(), name.clone())?;
         data.add_placed(Group::PartFilenames, name, filename)?;

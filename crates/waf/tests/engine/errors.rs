@@ -40,7 +40,7 @@ fn each_kind_of_mistake_is_one() {
         ("SecRule ARGS \"@rx x\" \"id:1,t:rot13\"", "no transformation rot13"),
         ("SecRule SCRIPT_UID \"@rx x\" \"id:1\"", "SCRIPT_UID is not available"),
         ("SecRule REMOTE_ADDR:x \"@rx x\" \"id:1\"", "REMOTE_ADDR has no members"),
-        ("SecRule XML:/a/b \"@rx x\" \"id:1\"", "XML is looked at with"),
+        ("SecRule XML:/a[1] \"@rx x\" \"id:1\"", "is not understood"),
         ("SecRule ARGS \"@rx x\" \"id:1,exec:/bin/sh\"", "exec is not supported"),
         ("SecRule ARGS \"@rx x\" \"id:1,setvar:args.x=1\"", "ARGS cannot be set"),
         ("SecRule ARGS \"@rx x\" \"id:1,msg:'%{NOPE}'\"", "no variable NOPE"),

@@ -30,21 +30,30 @@ const RULES: &str = r#"
     SecAction "id:7,phase:1,deny"
 "#;
 
+/// Spans and places of a value that matches.
+type Found = (Vec<std::ops::Range<usize>>, Vec<std::ops::Range<usize>>);
+
 #[test]
 fn each_step_is_told_in_order() {
     let steps = explained(RULES, "/?q=A%42%20").steps;
+    let place = std::iter::once(8..15).collect();
     let forms = vec![("lowercase", b"ab ".to_vec()), ("trim", b"ab".to_vec())];
-    let judged = |rule_id, variable: &str, argument: Option<&str>, before: &str, forms, found| Step::Judged {
-        rule_id,
-        link: 0,
-        argument: argument.map(|text| text.as_bytes().to_vec()),
-        variable: variable.to_owned(),
-        before: before.as_bytes().to_vec(),
-        forms,
-        matched: matches!(found, Some(_)),
-        spans: found.as_ref().map_or_else(Vec::new, |(spans, _): &(Vec<_>, Vec<_>)| spans.clone()),
-        places: found.map_or_else(Vec::new, |(_, places)| places),
-    };
+    let judged =
+        |rule_id, variable: &str, argument: Option<&str>, before: &str, forms, found: Option<Found>| {
+            let matched = found.is_some();
+            let (spans, places) = found.unwrap_or_default();
+            Step::Judged {
+                rule_id,
+                link: 0,
+                argument: argument.map(|text| text.as_bytes().to_vec()),
+                variable: variable.to_owned(),
+                before: before.as_bytes().to_vec(),
+                forms,
+                matched,
+                spans,
+                places,
+            }
+        };
     let returned = |rule_id, matched| Step::Returned { rule_id, link: 0, matched };
     let matched = |rule_id, message: &str, outcome| Step::Matched {
         rule_id,
@@ -57,7 +66,7 @@ fn each_step_is_told_in_order() {
     assert_eq!(
         steps,
         [
-            judged(1, "ARGS:q", None, "AB ", forms, Some((vec![0..2, 0..1], vec![8..15]))),
+            judged(1, "ARGS:q", None, "AB ", forms, Some((vec![0..2, 0..1], place))),
             captured(0, b"ab"),
             captured(1, b"a"),
             Step::Set { rule_id: 1, variable: "TX:sum".to_owned(), value: Some(b"2".to_vec()) },
