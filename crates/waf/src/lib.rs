@@ -33,6 +33,7 @@ mod alphabet;
 mod base;
 mod bits;
 mod check;
+pub mod collections;
 mod compile;
 pub mod crs;
 mod engine;

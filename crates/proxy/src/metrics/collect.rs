@@ -63,7 +63,23 @@ fn tenants(families: &mut Families<'_>, rows: &[(&str, Totals)]) -> fmt::Result 
     count("veloflux_waf_detected", "Requests that the firewall would refuse in block mode", |totals| {
         totals.waf_detected
     })?;
-    count("veloflux_rejected", "Requests refused for other reasons", |totals| totals.rejected)
+    count(
+        "veloflux_waf_collections_evicted",
+        "Entries of collections dropped before their time",
+        |totals| totals.collections_evicted,
+    )?;
+    count("veloflux_rejected", "Requests refused for other reasons", |totals| totals.rejected)?;
+    let mut gauge = |name: &str, help: &str, value: fn(&Totals) -> u64| {
+        families.gauges(
+            name,
+            help,
+            rows.iter().map(|(tenant, totals)| ([("tenant", *tenant)], value(totals) as i64)),
+        )
+    };
+    gauge("veloflux_waf_collections_entries", "Entries that firewall rules keep in collections", |totals| {
+        totals.collections_entries
+    })?;
+    gauge("veloflux_waf_collections_bytes", "Memory of these entries", |totals| totals.collections_bytes)
 }
 
 fn backends(families: &mut Families<'_>, snapshot: &Snapshot, now_ms: u64) -> fmt::Result {
@@ -189,6 +205,9 @@ struct Totals {
     waf_blocked: u64,
     waf_detected: u64,
     rejected: u64,
+    collections_entries: u64,
+    collections_bytes: u64,
+    collections_evicted: u64,
 }
 
 impl Totals {
@@ -202,6 +221,10 @@ impl Totals {
         self.waf_blocked += state.waf_blocked.load(Relaxed);
         self.waf_detected += state.waf_detected.load(Relaxed);
         self.rejected += state.rejected.load(Relaxed);
+        let usage = state.collections.usage();
+        self.collections_entries += usage.entries();
+        self.collections_bytes += usage.bytes();
+        self.collections_evicted += usage.evicted();
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod balance;
 mod broken;
+mod collections;
 mod drain;
 mod exchange;
 mod firewall;
@@ -17,4 +18,5 @@ mod reload;
 mod routes;
 mod storm;
 mod streams;
+mod tenants;
 mod tls;

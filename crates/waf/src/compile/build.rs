@@ -17,14 +17,14 @@ use crate::filter::{FilterBuilder, Need};
 use crate::limits;
 use crate::operator::PatternLimits;
 use crate::program::{
-    ChainId, Chains, Change, ChangeKind, Compare, Control, Exception, Gate, Link, MemberName, Names, Outcome,
-    Program, Rule, Select, Sieve, Target,
+    ChainId, Chains, Compare, Control, Exception, Gate, Link, Names, Outcome, Program, Rule, Select, Sieve,
+    Target,
 };
 use crate::ruleset::{RuleInfo, Ruleset};
-use crate::seclang::{Mistake, Place, Selector, TargetText};
-use crate::template::{self, Template};
+use crate::seclang::{Mistake, Place};
+use crate::template::Template;
 use crate::transform::Transformation;
-use crate::variable::{Variable, Variables};
+use crate::variable::Variables;
 
 /// Status of `deny` and `drop` that say nothing else.
 const DENY_STATUS: u16 = 403;
@@ -100,12 +100,12 @@ fn check_ids(gathered: &Gathered, mistakes: &mut Vec<Mistake>) {
     }
 }
 
-struct Builder<'a> {
+pub(super) struct Builder<'a> {
     gathered: &'a Gathered,
     files: &'a dyn Files,
     patterns: PatternLimits,
-    names: Names,
-    xml_paths: Vec<XmlPath>,
+    pub(super) names: Names,
+    pub(super) xml_paths: Vec<XmlPath>,
     chains: Chains,
     tags: HashMap<String, Arc<str>>,
     variables: Variables,
@@ -191,11 +191,7 @@ impl Builder<'_> {
         };
         transformations.extend(&actions.transformations);
         let chain = self.chains.intern(&transformations);
-        let mut changes =
-            actions.set_variables.iter().map(|text| self.change(text)).collect::<Result<Vec<_>, _>>()?;
-        for text in &actions.set_environment {
-            changes.push(self.environment(&text.text).map_err(|message| text.mistake(message))?);
-        }
+        let changes = actions.changes.iter().map(|change| self.change(change)).collect::<Result<_, _>>()?;
         let controls = actions.controls.iter().map(|(control, place)| {
             self.control(control).map_err(|message| Mistake {
                 place: place.clone(),
@@ -216,7 +212,7 @@ impl Builder<'_> {
             negated,
             stages: stages.into(),
             capture: actions.capture,
-            changes: changes.into(),
+            changes,
             controls,
             message: self.optional_template(actions.message.as_ref())?,
             log_data: self.optional_template(actions.log_data.as_ref())?,
@@ -242,7 +238,7 @@ impl Builder<'_> {
         template.variables().for_each(|variable| self.variables.insert(variable));
     }
 
-    fn template(&mut self, text: &str) -> Result<Template, String> {
+    pub(super) fn template(&mut self, text: &str) -> Result<Template, String> {
         let template = Template::parse(text, &mut self.names)?;
         self.note(&template);
         Ok(template)
@@ -293,77 +289,6 @@ impl Builder<'_> {
         Ok(rules[..target].iter().filter(|rule| rule.phase == phase).count() as u32)
     }
 
-    fn change(&mut self, text: &Text) -> Result<Change, Mistake> {
-        self.change_of(&text.text).map_err(|message| text.mistake(message))
-    }
-
-    /// Reads `tx.name=value`, `tx.name=+1`, `tx.name=-1`, `!tx.name` or `tx.name`, which sets 1.
-    fn change_of(&mut self, text: &str) -> Result<Change, String> {
-        let (delete, text) = match text.trim().strip_prefix('!') {
-            Some(rest) => (true, rest),
-            None => (false, text.trim()),
-        };
-        let (name, value) = match text.split_once('=') {
-            Some((name, value)) => (name.trim(), value),
-            None => (text, "1"),
-        };
-        let (collection, member) = name.split_once(['.', ':']).ok_or("expected collection.name")?;
-        let collection = Variable::parse(collection)?;
-        if !collection.is_settable() {
-            return Err(format!("{} cannot be set", collection.name()));
-        }
-        if member.is_empty() {
-            return Err("expected a name behind the point".to_owned());
-        }
-        let name = if collection == Variable::Tx && !template::has_macro(member) {
-            MemberName::Slot(self.names.intern(member.as_bytes()))
-        } else {
-            MemberName::Dynamic(self.template(member)?)
-        };
-        let kind = if delete {
-            ChangeKind::Delete
-        } else if let Some(amount) = value.strip_prefix('+') {
-            ChangeKind::Add(self.template(amount)?)
-        } else if let Some(amount) = value.strip_prefix('-') {
-            ChangeKind::Subtract(self.template(amount)?)
-        } else {
-            ChangeKind::Set(self.template(value)?)
-        };
-        Ok(Change { collection, name, kind })
-    }
-
-    /// Has a path of `XML` looked for. Members go by the path's text, which so means the same in all rules.
-    fn xml_path(&mut self, target: &TargetText, namespaces: &[(String, String)]) -> Result<(), String> {
-        let Some(Selector::Name(text)) = &target.selector else { return Ok(()) };
-        if target.except || targets::XML_PATHS.contains(&text.as_str()) {
-            return Ok(());
-        }
-        let path = XmlPath::parse(text, namespaces)?;
-        match self.xml_paths.iter().find(|known| known.text().eq_ignore_ascii_case(text)) {
-            Some(known) if *known == path => Ok(()),
-            Some(_) => {
-                Err("another rule has this path, with other namespaces or in other letters".to_owned())
-            }
-            None if self.xml_paths.len() >= limits::XML_PATHS => {
-                Err(format!("more than {} XML paths", limits::XML_PATHS))
-            }
-            None => {
-                self.xml_paths.push(path);
-                Ok(())
-            }
-        }
-    }
-
-    /// Reads `NAME=value` of a `setenv`; a name alone is set to nothing.
-    fn environment(&mut self, text: &str) -> Result<Change, String> {
-        let (name, value) = text.split_once('=').unwrap_or((text, ""));
-        if name.trim().is_empty() {
-            return Err("expected a name".to_owned());
-        }
-        let name = MemberName::Dynamic(self.template(name.trim())?);
-        Ok(Change { collection: Variable::Env, name, kind: ChangeKind::Set(self.template(value)?) })
-    }
-
     fn control(&mut self, control: &ControlText) -> Result<Control, String> {
         Ok(match control {
             ControlText::RemoveRules(filter) => Control::RemoveRules(self.bits(filter)),
@@ -375,8 +300,6 @@ impl Builder<'_> {
             ControlText::BodyProcessor(processor) => Control::BodyProcessor(*processor),
             ControlText::RequestBodyAccess(on) => Control::RequestBodyAccess(*on),
             ControlText::ResponseBodyAccess(on) => Control::ResponseBodyAccess(*on),
-            ControlText::SetSession(text) => Control::SetSession(self.template(text)?),
-            ControlText::SetUser(text) => Control::SetUser(self.template(text)?),
             ControlText::Exclude(exclude) => Control::Exclude(exclude.clone()),
         })
     }
@@ -408,7 +331,7 @@ fn only_slot(targets: &[Target]) -> Option<u32> {
 }
 
 impl Text {
-    fn mistake(&self, message: String) -> Mistake {
+    pub(super) fn mistake(&self, message: String) -> Mistake {
         Mistake { place: self.place.clone(), text: self.text.clone(), message }
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) response_body_limit: BodyLimit,
     /// `SecWebAppId`.
     pub(crate) web_app_id: String,
+    /// `SecCollectionTimeout`, in seconds.
+    pub(crate) collection_timeout_s: u64,
 }
 
 /// How long a body may be.
@@ -74,6 +76,7 @@ impl Default for Settings {
             request_body_no_files: None,
             response_body_limit: BodyLimit::default(),
             web_app_id: String::new(),
+            collection_timeout_s: limits::COLLECTION_TIMEOUT_S,
         }
     }
 }
@@ -106,6 +109,7 @@ impl Settings {
             "secresponsebodylimit" => self.response_body_limit.bytes = bytes(one()?)?,
             "secresponsebodylimitaction" => self.response_body_limit.action = Some(limit_action(one()?)?),
             "secwebappid" => one()?.clone_into(&mut self.web_app_id),
+            "seccollectiontimeout" => self.collection_timeout_s = number(one()?)? as u64,
             "seccookieformat" if one()? == "0" => {}
             "secxmlexternalentity" if !on_off(one()?)? => {}
             other => match NO_EFFECT.iter().find(|(known, _)| known.eq_ignore_ascii_case(other)) {
@@ -152,7 +156,6 @@ const NO_EFFECT: &[(&str, &str)] = &[
     ("SecAuditLogType", RECORD),
     ("SecCacheTransformations", "every form of a value is kept for its transaction"),
     ("SecChrootDir", "the process is confined from outside"),
-    ("SecCollectionTimeout", "collections end with their transaction"),
     ("SecConnEngine", "connections are limited by the edge"),
     ("SecConnReadStateLimit", "connections are limited by the edge"),
     ("SecConnWriteStateLimit", "connections are limited by the edge"),

@@ -7,6 +7,7 @@ mod bag;
 mod body_limit;
 mod clock;
 mod collect;
+mod collections;
 mod data;
 mod explain;
 mod forms;
@@ -27,6 +28,7 @@ mod text;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::collections::Collections;
 use crate::overlay::Overlay;
 use crate::program::EngineMode;
 use crate::record::{Record, Refusal};
@@ -87,6 +89,11 @@ impl<'p> Core<'p> {
             request::connection(&mut core.data, ruleset, conn)
         });
         core
+    }
+
+    /// Has entries of persistent collections read from `store`, and changes written to it.
+    pub(crate) fn set_collections(&mut self, store: &'p dyn Collections) {
+        self.state.bound.store = Some(store);
     }
 
     /// Has every step taken down.

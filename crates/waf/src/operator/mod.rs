@@ -23,7 +23,7 @@ mod le;
 mod lt;
 mod maxmind;
 mod need;
-mod number;
+pub(crate) mod number;
 mod pm;
 mod runtime;
 mod rx;

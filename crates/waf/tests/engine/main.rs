@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail the test like the tests themselves")]
 
 mod bodies;
+mod collections;
 mod common;
 mod crs;
 mod errors;
@@ -15,3 +16,4 @@ mod limits;
 mod overlay;
 mod own;
 mod reference;
+mod tenant;
