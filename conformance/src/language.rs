@@ -148,8 +148,8 @@ impl DataFiles for Folder<'_> {
 struct EmptyAtlas;
 
 impl Geo for EmptyAtlas {
-    fn lookup(&self, _address: IpAddr) -> Option<Vec<(&'static str, String)>> {
-        None
+    fn lookup(&self, _address: IpAddr) -> Result<Option<Vec<(&'static str, String)>>, &'static str> {
+        Ok(None)
     }
 }
 

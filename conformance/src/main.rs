@@ -26,7 +26,7 @@ type Suite = fn() -> SuiteResult;
 const SUITES: &[(&str, Suite)] = &[
     (crs::engine::NAME, || over(crs::engine::NAME, shared::data("crs-4.28.0"), crs::engine::run)),
     (crs::edge::NAME, || over(crs::edge::NAME, shared::data("crs-4.28.0"), crs::edge::run)),
-    (crs::loads::NAME, || over(crs::loads::NAME, shared::debian_crs(), crs::loads::run)),
+    (crs::crs3::NAME, || over(crs::crs3::NAME, shared::debian_crs(), crs::crs3::run)),
     (language::OPERATORS, || over(language::OPERATORS, shared::data(LANGUAGE), language::operators)),
     (language::TRANSFORMATIONS, || {
         over(language::TRANSFORMATIONS, shared::data(LANGUAGE), language::transformations)

@@ -54,7 +54,11 @@ impl Firewall {
         let sources = crs::sources(&files, "crs")?;
         let ruleset = Ruleset::compile(&sources, &files).map_err(|errors| errors.to_string())?;
         let settings = OverlaySettings::new(Mode::Detect, LEVELS);
-        let overlay = ruleset.overlay(&settings).map_err(|error| error.to_string())?;
+        Self::new(ruleset, &settings)
+    }
+
+    pub(super) fn new(ruleset: Ruleset, settings: &OverlaySettings) -> Result<Self, String> {
+        let overlay = ruleset.overlay(settings).map_err(|error| error.to_string())?;
         Ok(Self { ruleset, overlay })
     }
 

@@ -5,10 +5,10 @@
 //! bytes.
 
 pub mod case;
+pub mod crs3;
 pub mod edge;
 pub mod engine;
 pub mod expect;
-pub mod loads;
 pub mod logline;
 pub mod reflect;
 pub mod request;

@@ -129,7 +129,8 @@ fn protocol(message: &Message) -> String {
     match &message.http_version {
         Some(serde_json::Value::String(version)) => format!("HTTP/{version}"),
         Some(version) => format!("HTTP/{version}"),
-        None => "HTTP/1.1".to_owned(),
+        // As the reference's runner has it, which leaves the version empty.
+        None => "HTTP/".to_owned(),
     }
 }
 

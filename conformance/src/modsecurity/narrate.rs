@@ -20,7 +20,7 @@ const WARNINGS: [(&str, &str); 7] = [
 ];
 
 /// What the reference says of a body where our parsers say this.
-const MISTAKES: [(&str, &str); 20] = [
+const MISTAKES: [(&str, &str); 21] = [
     ("the final boundary is missing", "Multipart: Final boundary missing."),
     ("a part without a content disposition", "Multipart: Part missing Content-Disposition header."),
     ("a semicolon is missing in a content disposition", "Multipart: Invalid Content-Disposition header"),
@@ -41,6 +41,7 @@ const MISTAKES: [(&str, &str); 20] = [
     ("a boundary that ends in a space", "Multipart: Invalid boundary in C-T (characters)."),
     ("a boundary with one quote", "Multipart: Invalid boundary in C-T (quote)."),
     ("the document is not well-formed", "XML: Failed parsing document."),
+    ("text outside the root element", "XML: Failed parsing document."),
 ];
 
 /// The steps of a transaction, as the reference's debug log tells them.
@@ -78,7 +79,9 @@ pub(super) fn error_log(ran: &Ran) -> String {
             None => "Warning.".to_owned(),
         };
         let links = links.get(&found.rule_id).map_or(&[][..], Vec::as_slice);
-        let _ = writeln!(told, "ModSecurity: {verdict} {} {}", matched(ran, found, links), metadata(found));
+        let (what, about) = (matched(ran, found, links), metadata(found));
+        let places = reference(ran, found.rule_id);
+        let _ = writeln!(told, "ModSecurity: {verdict} {what} {about} [ref \"{places}\"]");
     }
     told
 }
@@ -88,7 +91,7 @@ fn matched(ran: &Ran, found: &Match, links: &[LinkText]) -> String {
     let looks = links.iter().enumerate().rfind(|(_, link)| !link.operator.is_empty());
     let Some((place, text)) = looks else { return "Unconditional match in SecAction.".to_owned() };
     let judged = ran.record.steps.iter().rev().find_map(|step| match step {
-        Step::Judged { rule_id, link, argument, variable, before, forms, matched: true }
+        Step::Judged { rule_id, link, argument, variable, before, forms, matched: true, .. }
             if (*rule_id, *link) == (found.rule_id, place) =>
         {
             let value = readable(forms.last().map_or(before, |(_, form)| form));
@@ -102,6 +105,26 @@ fn matched(ran: &Ran, found: &Match, links: &[LinkText]) -> String {
         "Matched \"Operator `{}' with parameter `{argument}' against variable `{variable}' (Value: `{value}' )",
         text.operator
     )
+}
+
+/// Where a rule's matches are: what the operator found in each value, where the value stands in the request, and how it
+/// was transformed.
+fn reference(ran: &Ran, rule: u32) -> String {
+    let mut told = String::new();
+    for step in &ran.record.steps {
+        let Step::Judged { rule_id, forms, matched: true, spans, places, .. } = step else { continue };
+        if *rule_id != rule {
+            continue;
+        }
+        for (letter, ranges) in [('o', spans), ('v', places)] {
+            for range in ranges {
+                let _ = write!(told, "{letter}{},{}", range.start, range.len());
+            }
+        }
+        let names = forms.iter().map(|(name, _)| format!("t:{}", rule_text::spelling(&ran.texts, name)));
+        told.push_str(&names.collect::<Vec<_>>().join(","));
+    }
+    told
 }
 
 fn metadata(found: &Match) -> String {
@@ -225,6 +248,10 @@ impl Teller<'_> {
             }
             Step::Set { variable, value, .. } => {
                 let value = readable(value.as_deref().unwrap_or_default());
+                if let Some(name) = variable.strip_prefix("ENV:") {
+                    self.say(&format!("Setting environment variable: {name} to {value}"));
+                    return;
+                }
                 self.say(&format!("Saving variable: {variable} with value: {value}"));
             }
             Step::Controlled { control, .. } if control == "requestBodyAccess=Off" => self.say(

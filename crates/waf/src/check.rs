@@ -1,7 +1,9 @@
 //! What a rule link asks of a value: an operator, compiled as far as its argument allows.
 
+use std::sync::Arc;
+
 use crate::files::Files;
-use crate::operator::{DataFiles, Operator, PatternLimits, RuntimeOperator};
+use crate::operator::{DataFiles, Geo, Operator, PatternLimits, RuntimeOperator};
 use crate::program::Names;
 use crate::seclang::OperatorText;
 use crate::template::{self, Template};
@@ -18,11 +20,11 @@ pub(crate) enum Check {
 }
 
 impl Check {
-    /// Compiles `operator`, which may name files.
+    /// Compiles `operator`, which takes files and databases from `data`.
     pub(crate) fn compile(
         operator: &OperatorText,
         names: &mut Names,
-        files: &dyn Files,
+        data: &DataOf<'_>,
         patterns: PatternLimits,
     ) -> Result<Self, String> {
         let name = operator.name.to_ascii_lowercase();
@@ -36,8 +38,7 @@ impl Check {
                 None => Err(format!("the argument of @{} cannot hold macros", operator.name)),
             };
         }
-        let from = &operator.place.file;
-        Operator::compile_within(patterns, &name, &operator.argument, &DataOf { files, from })
+        Operator::compile_within(patterns, &name, &operator.argument, data)
             .map(Self::Compiled)
             .map_err(|error| error.to_string())
     }
@@ -51,23 +52,33 @@ impl Check {
     }
 }
 
+/// Why `@geoLookup` refuses, where no `SecGeoLookupDb` is given.
+pub(crate) const NO_GEO_DATABASE: &str =
+    "@geoLookup has no database: a transaction that comes to it is refused";
+
 /// Why an operator that compiles has no answer here, if it is such a one: evaluating it refuses.
 pub(crate) fn never_answers(name: &str) -> Option<&'static str> {
     const REFUSES: [(&str, &str); 2] = [
         ("rbl", "@rbl would ask DNS: a transaction that comes to it is refused"),
-        ("geoLookup", "@geoLookup has no database: a transaction that comes to it is refused"),
+        ("geoLookup", NO_GEO_DATABASE),
     ];
     REFUSES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, why)| *why)
 }
 
-/// The files that one rule file's operators name.
-struct DataOf<'a> {
-    files: &'a dyn Files,
-    from: &'a str,
+/// What the operators of one rule file take from outside.
+pub(crate) struct DataOf<'a> {
+    pub(crate) files: &'a dyn Files,
+    /// The rule file, which names files.
+    pub(crate) from: &'a str,
+    pub(crate) geo: Option<&'a Arc<dyn Geo>>,
 }
 
 impl DataFiles for DataOf<'_> {
     fn read(&self, path: &str) -> Result<Vec<u8>, String> {
         self.files.read(path, self.from)
+    }
+
+    fn geo(&self) -> Option<Arc<dyn Geo>> {
+        self.geo.cloned()
     }
 }

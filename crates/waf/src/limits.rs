@@ -18,6 +18,10 @@ pub const TRANSFORMATIONS: usize = 32;
 pub const ERRORS: usize = 200;
 /// Remarks kept about what has no effect.
 pub const NOTES: usize = 1_000;
+/// Paths into XML documents of one rule set.
+pub const XML_PATHS: usize = 64;
+/// Bytes of the database of `SecGeoLookupDb`.
+pub const GEO_DATABASE_BYTES: usize = 512 << 20;
 /// Exclusions and rules with modes of one tenant or route.
 pub const EXCLUSIONS: usize = 4_096;
 /// Exclusions of one tenant or route whose target is a pattern.

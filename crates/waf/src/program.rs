@@ -1,5 +1,6 @@
 //! What rules compile to: the program that transactions run.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -7,12 +8,14 @@ use regex::bytes::Regex;
 
 use crate::alphabet::Alphabet;
 use crate::bits::RuleBits;
+use crate::body::XmlPath;
 use crate::check::Check;
+use crate::compile::XML_PATHS;
 use crate::filter::{CheckId, Filter};
 use crate::ruleset::{RuleInfo, Severity};
 use crate::seclang::OperatorText;
 use crate::template::Template;
-use crate::transform::Transformation;
+use crate::transform::{self, Transformation, UnicodeMap};
 use crate::variable::{Variable, Variables};
 use crate::walk::Walk;
 
@@ -31,8 +34,18 @@ pub(crate) struct Program {
     pub(crate) shown: Box<[Shown]>,
     /// Per audience, the indices in `shown` of what its links look at, in the order of their targets.
     pub(crate) audiences: Box<[Box<[u32]>]>,
+    /// What rules look for in XML beside all text and all attributes.
+    pub(crate) xml_paths: Box<[XmlPath]>,
     /// The variables that some rule reads: others need not be made.
     pub(crate) variables: Variables,
+}
+
+impl Program {
+    /// Whether a member of `XML` by this name is made.
+    pub(crate) fn shows_xml(&self, name: &[u8]) -> bool {
+        let mut paths = self.xml_paths.iter().map(XmlPath::text).chain(XML_PATHS);
+        paths.any(|path| path.as_bytes().eq_ignore_ascii_case(name))
+    }
 }
 
 /// A rule: a chain of one link or more, and what comes of its full match.
@@ -363,6 +376,8 @@ impl ChainId {
 pub(crate) struct Chains {
     nodes: Vec<Chain>,
     children: HashMap<(ChainId, Transformation), ChainId>,
+    /// `SecUnicodeMapFile`.
+    unicode: Option<UnicodeMap>,
 }
 
 /// A node of [`Chains`].
@@ -378,11 +393,24 @@ struct Chain {
 impl Default for Chains {
     fn default() -> Self {
         let root = Chain { parent: ChainId::RAW, steps: Vec::new(), touches: Some(Alphabet::EMPTY) };
-        Self { nodes: vec![root], children: HashMap::new() }
+        Self { nodes: vec![root], children: HashMap::new(), unicode: None }
     }
 }
 
 impl Chains {
+    /// No chains yet; `urlDecodeUni` asks `unicode` first.
+    pub(crate) fn with(unicode: Option<UnicodeMap>) -> Self {
+        Self { unicode, ..Self::default() }
+    }
+
+    /// `input` after one step.
+    pub(crate) fn apply<'a>(&self, step: Transformation, input: &'a [u8]) -> Cow<'a, [u8]> {
+        match &self.unicode {
+            Some(map) if step == Transformation::UrlDecodeUni => transform::url_decode_mapped(input, map),
+            _ => step.apply(input),
+        }
+    }
+
     /// The node of `transformations`, in order.
     pub(crate) fn intern(&mut self, transformations: &[Transformation]) -> ChainId {
         transformations.iter().fold(ChainId::RAW, |parent, transformation| {

@@ -48,6 +48,8 @@ pub struct Refusal {
 pub enum Cause {
     /// A rule, by id.
     Rule(u32),
+    /// A body longer than `SecRequestBodyLimit` or `SecResponseBodyLimit`, where the rules say `Reject`.
+    BodyLimit,
     /// The engine could not finish judging: a panic, a limit or a failed operator.
     Internal(Internal),
 }

@@ -3,6 +3,8 @@
 //! Steps are taken down for transactions that ask for it ([`Transaction::explained`](crate::Transaction::explained)),
 //! and change no verdict. They hold values as the client sent them.
 
+use std::ops::Range;
+
 /// One thing that the engine did. Rules are named by id, links of a chain by their place, from 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
@@ -35,6 +37,12 @@ pub enum Step {
         forms: Vec<(&'static str, Vec<u8>)>,
         /// Whether the value matches (negation counted in).
         matched: bool,
+        /// Of a value that matches: what the operator found in its last form, groups of a pattern behind the whole.
+        spans: Vec<Range<usize>>,
+        /// Of a value that matches and is the request's: where it stands there, in bytes of the request written out
+        /// with a line feed behind the request line, behind each header and before the body. More than one place
+        /// where the value sums up others.
+        places: Vec<Range<usize>>,
     },
     /// A link has looked at all its values.
     Returned {

@@ -61,6 +61,8 @@ variables! {
     AuthType = "AUTH_TYPE" one;
     /// Milliseconds since the transaction began, to the microsecond.
     Duration = "DURATION" one;
+    /// What `setenv` set: the transaction's own, never the process's.
+    Env = "ENV" many;
     /// File names of uploads, by field.
     Files = "FILES" many;
     /// Bytes of all uploads.
@@ -251,7 +253,6 @@ variables! {
 
 /// Variables of ModSecurity that stay out of reach here, and why.
 const UNKNOWABLE: &[(&str, &str)] = &[
-    ("ENV", "rules see no environment of the process"),
     ("FILES_TMPNAMES", "uploads are never written to files; look at FILES_TMP_CONTENT"),
     ("SCRIPT_BASENAME", "a proxy runs no scripts"),
     ("SCRIPT_FILENAME", "a proxy runs no scripts"),
@@ -288,6 +289,7 @@ impl Variable {
             && !matches!(
                 self,
                 Self::Duration
+                    | Self::Env
                     | Self::Geo
                     | Self::HighestSeverity
                     | Self::MatchedVar

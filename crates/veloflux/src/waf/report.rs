@@ -98,7 +98,7 @@ impl Report {
                 phase: refused.map(|refusal| refusal.phase),
                 rule: refused.and_then(|refusal| match refusal.cause {
                     Cause::Rule(id) => Some(id),
-                    Cause::Internal(_) => None,
+                    Cause::BodyLimit | Cause::Internal(_) => None,
                 }),
             },
             inbound: Score { score: record.inbound_score, threshold: levels.inbound_threshold },

@@ -10,6 +10,9 @@ pub mod json;
 pub mod multipart;
 pub mod urlencoded;
 pub mod xml;
+mod xml_path;
+
+pub use xml_path::XmlPath;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -27,6 +30,8 @@ pub struct Limits {
     pub max_xml_depth: usize,
     /// Attributes of one XML element, namespace declarations included: looking for repeated ones is quadratic.
     pub max_element_attributes: usize,
+    /// Bytes of all that paths select in one XML document: nested elements hold their text more than once.
+    pub max_xml_selected_bytes: usize,
     /// Parts of a multipart body.
     pub max_parts: usize,
     /// Files of a multipart body.
@@ -45,6 +50,7 @@ impl Default for Limits {
             max_json_name_bytes: 2 * 1024,
             max_xml_depth: 256,
             max_element_attributes: 256,
+            max_xml_selected_bytes: 8 << 20,
             max_parts: 1_024,
             max_files: 128,
             max_part_headers: 32,

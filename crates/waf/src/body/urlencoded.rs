@@ -24,20 +24,25 @@ pub struct UrlEncoded<'a> {
 pub fn parse<'a>(input: &'a [u8], separator: u8, limits: &Limits) -> UrlEncoded<'a> {
     let mut arguments = Arguments::default();
     let mut offset = 0;
-    let pairs = input.strip_suffix(&[separator]).unwrap_or(input).split(|&byte| byte == separator);
-    for pair in pairs.filter(|_| !input.is_empty()) {
-        let (name, value) = match memchr::memchr(b'=', pair) {
-            Some(equals) => (&pair[..equals], &pair[equals + 1..]),
-            None => (pair, &pair[pair.len()..]),
-        };
+    for (name, value) in pairs(input, separator) {
         let argument = Argument { name: url_decode(name), value: url_decode(value) };
         if let Err(error) = arguments.push(argument, offset, limits) {
             arguments.error = Some(error);
             break;
         }
-        offset += pair.len() + 1;
+        // Behind the value stands the separator.
+        offset = (value.as_ptr() as usize - input.as_ptr() as usize) + value.len() + 1;
     }
     UrlEncoded { arguments, has_invalid_escape: has_invalid_escape(input) }
+}
+
+/// Names and values as they stand, undecoded.
+pub(crate) fn pairs(input: &[u8], separator: u8) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let pairs = input.strip_suffix(&[separator]).unwrap_or(input).split(move |&byte| byte == separator);
+    pairs.filter(|_| !input.is_empty()).map(|pair| match memchr::memchr(b'=', pair) {
+        Some(equals) => (&pair[..equals], &pair[equals + 1..]),
+        None => (pair, &pair[pair.len()..]),
+    })
 }
 
 #[cfg(test)]

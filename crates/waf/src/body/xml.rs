@@ -1,4 +1,4 @@
-//! XML bodies (XML 1.0), as far as `XML:/*` and `XML://@*` look at them.
+//! XML bodies (XML 1.0), as far as `XML:/*`, `XML://@*` and paths ([`XmlPath`]) look at them.
 //!
 //! Gives the text of the document (of all elements, CDATA included, in order) and the values of its attributes
 //! (namespace declarations are none). Nothing outside the body is ever read and no entity is expanded: a reference to
@@ -7,6 +7,7 @@
 //! them, white space in attributes as section 3.3.3.
 //! Example: `<a x="1">b<c>d</c></a>` gives the text `bd` and the attribute `1`.
 
+use super::xml_path::{Finder, XmlPath};
 use super::{BodyError, Limits};
 use quick_xml::escape::unescape;
 use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
@@ -23,19 +24,27 @@ pub struct Xml {
     pub text: Option<Vec<u8>>,
     /// The values of all attributes, in document order.
     pub attributes: Vec<Vec<u8>>,
+    /// What paths select, each value with the index of its path.
+    pub found: Vec<(usize, Vec<u8>)>,
     /// Why reading stopped before the end, if it did.
     pub error: Option<BodyError>,
 }
 
 /// Reads an XML document.
 pub fn parse(body: &[u8], limits: &Limits) -> Xml {
+    parse_paths(body, limits, &[])
+}
+
+/// Reads an XML document and looks for `paths` in it.
+pub fn parse_paths(body: &[u8], limits: &Limits, paths: &[XmlPath]) -> Xml {
     let mut xml = Xml::default();
     match std::str::from_utf8(body) {
         Ok(text) => {
             let mut reader = Reader::from_str(text);
             reader.config_mut().check_comments = true;
-            let mut document = Document { xml: &mut xml, limits, depth: 0 };
+            let mut document = Document { xml: &mut xml, limits, depth: 0, finder: Finder::new(paths) };
             let result = document.read(&mut reader);
+            let result = document.select().and(result);
             let offset = usize::try_from(reader.buffer_position()).unwrap_or(body.len());
             let strange = text.find(|char| !is_char(char));
             xml.error = match (result, strange) {
@@ -56,6 +65,7 @@ struct Document<'d> {
     limits: &'d Limits,
     /// Elements that are open.
     depth: usize,
+    finder: Finder<'d>,
 }
 
 /// Why reading stopped; the reader knows where.
@@ -87,9 +97,15 @@ impl Document<'_> {
                     self.open(&element)?;
                     self.depth += 1;
                 }
-                Event::Empty(element) => self.open(&element)?,
+                Event::Empty(element) => {
+                    self.open(&element)?;
+                    self.close();
+                }
                 // The reader has checked that it closes the element that is open.
-                Event::End(_) => self.depth = self.depth.saturating_sub(1),
+                Event::End(_) => {
+                    self.close();
+                    self.depth = self.depth.saturating_sub(1);
+                }
                 Event::Text(text) if text.contains("]]>") => {
                     return Err(Failure::Malformed("`]]>` in text"));
                 }
@@ -115,6 +131,27 @@ impl Document<'_> {
         }
     }
 
+    /// Ends the search for paths.
+    fn select(&mut self) -> Result<(), Failure> {
+        let finder = std::mem::replace(&mut self.finder, Finder::new(&[]));
+        let text = self.xml.text.as_deref().unwrap_or_default();
+        let found = finder.finish(text, self.limits.max_xml_selected_bytes);
+        self.xml.found = found.ok_or(Failure::Limit("paths select too many bytes"))?;
+        Ok(())
+    }
+
+    /// Bytes of text so far.
+    fn at(&self) -> usize {
+        self.xml.text.as_ref().map_or(0, Vec::len)
+    }
+
+    fn close(&mut self) {
+        if !self.finder.is_idle() {
+            let at = self.at();
+            self.finder.close(at);
+        }
+    }
+
     fn open(&mut self, element: &BytesStart<'_>) -> Result<(), Failure> {
         if self.depth == 0 && self.xml.text.is_some() {
             return Err(Failure::Malformed("a second root element"));
@@ -124,6 +161,7 @@ impl Document<'_> {
         }
         check_name(element.name().as_ref())?;
         self.xml.text.get_or_insert_default();
+        let mut seen = Vec::new();
         for (count, attribute) in element.attributes().enumerate() {
             if count >= self.limits.max_element_attributes {
                 return Err(Failure::Limit("an element has too many attributes"));
@@ -135,23 +173,46 @@ impl Document<'_> {
             if attribute.value.contains('<') {
                 return Err(Failure::Malformed("`<` in an attribute"));
             }
+            let value = unescape(&attribute.value)
+                .map_err(|_| Failure::Malformed("an entity that is not predefined in an attribute"))?;
+            if !self.finder.is_idle() {
+                seen.push((name.to_owned(), value.clone().into_owned()));
+            }
             if name == "xmlns" || name.starts_with("xmlns:") {
                 continue;
             }
             if self.xml.attributes.len() >= self.limits.max_arguments {
                 return Err(Failure::Limit("too many attributes"));
             }
-            let value = with_line_ends(&attribute.value).replace(['\n', '\t'], " ");
-            let value = unescape(&value)
-                .map_err(|_| Failure::Malformed("an entity that is not predefined in an attribute"))?;
+                Event::End(_) => {
+                    self.close();
+                    self.depth = self.depth.saturating_sub(1);
+                }
+                Event::Text(text) if text.contains("]]>") => {
+                    return Err(Failure::Malformed("`]]>` in text"));
+                }
+                Event::Text(text) => self.text(&with_line_ends(&text))?,
             self.xml.attributes.push(value.into_owned().into_bytes());
+        }
+        if !self.finder.is_idle() {
+            let at = self.at();
+            self.finder.open(element.name().as_ref(), &seen, at);
+            if self.finder.count() > self.limits.max_arguments {
+                return Err(Failure::Limit("paths select too many values"));
+            }
         }
         Ok(())
     }
 
     fn text(&mut self, text: &str) -> Result<(), Failure> {
         match &mut self.xml.text {
-            Some(all) if self.depth > 0 => all.extend_from_slice(text.as_bytes()),
+            Some(all) if self.depth > 0 => {
+                let start = all.len();
+                all.extend_from_slice(text.as_bytes());
+                if !self.finder.is_idle() {
+                    self.finder.text(start..start + text.len());
+                }
+            }
             _ if text.trim_matches([' ', '\t', '\r', '\n', '\u{feff}']).is_empty() => {}
             _ => return Err(Failure::Malformed("text outside the root element")),
         }

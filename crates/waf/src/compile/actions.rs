@@ -29,6 +29,8 @@ pub(super) struct Actions {
     pub(super) skip: u32,
     pub(super) skip_after: Option<Text>,
     pub(super) changes: Vec<ChangeText>,
+    /// `xmlns`: prefixes of the link's XML paths, and what they stand for.
+    pub(super) namespaces: Vec<(String, String)>,
     pub(super) controls: Vec<(ControlText, Place)>,
     /// Actions that do nothing here, and why.
     pub(super) without_effect: Vec<(&'static str, &'static str)>,
@@ -78,6 +80,8 @@ pub(super) enum ChangeText {
     Bind(Text),
     /// `setsid`, `setuid`, `setrsc`: the key of this collection.
     Key(Variable, Text),
+    /// `setenv`.
+    Environment(Text),
 }
 
 /// Which rules are meant.
@@ -161,6 +165,8 @@ impl Actions {
             "setsid" => self.changes.push(ChangeText::Key(Variable::Session, text()?)),
             "setuid" => self.changes.push(ChangeText::Key(Variable::User, text()?)),
             "setrsc" => self.changes.push(ChangeText::Key(Variable::Resource, text()?)),
+            "setenv" => self.changes.push(ChangeText::Environment(text()?)),
+            "xmlns" => self.namespaces.push(namespace(value()?)?),
             "ctl" => {
                 if let Some(control) = control(value()?)? {
                     self.controls.push((control, action.place.clone()));
@@ -236,9 +242,17 @@ const UNUSED: &[(&str, Unused, &str)] = &[
     ("sanitisematchedbytes", Unused::Unsupported, "what is masked in records is decided outside the rules"),
     ("sanitiserequestheader", Unused::Unsupported, "what is masked in records is decided outside the rules"),
     ("sanitiseresponseheader", Unused::Unsupported, "what is masked in records is decided outside the rules"),
-    ("setenv", Unused::Unsupported, "rules change no environment"),
-    ("xmlns", Unused::Unsupported, "XML is looked at with /* and //@* only, which need no namespaces"),
 ];
+
+/// Reads `prefix=href` of an `xmlns`.
+fn namespace(text: &str) -> Result<(String, String), String> {
+    let (prefix, href) = text.split_once('=').ok_or("xmlns takes prefix=href")?;
+    let href = href.trim().trim_matches(['\'', '"']);
+    if prefix.trim().is_empty() || !href.contains(':') {
+        return Err("xmlns takes a prefix, `=` and an absolute URI".to_owned());
+    }
+    Ok((prefix.trim().to_owned(), href.to_owned()))
+}
 
 fn phase(text: &str) -> Result<u8, String> {
     match text.to_ascii_lowercase().as_str() {

@@ -10,7 +10,8 @@ use super::audience::Audiences;
 use super::draft::{LinkDraft, RuleDraft};
 use super::targets;
 use crate::bits::RuleBits;
-use crate::check::Check;
+use crate::body::XmlPath;
+use crate::check::{Check, DataOf};
 use crate::files::Files;
 use crate::filter::{FilterBuilder, Need};
 use crate::limits;
@@ -43,7 +44,8 @@ pub(super) fn build(
         files,
         patterns,
         names: Names::default(),
-        chains: Chains::default(),
+        xml_paths: Vec::new(),
+        chains: Chains::with(gathered.unicode.clone()),
         tags: HashMap::new(),
         variables: Variables::default(),
         filter: FilterBuilder::default(),
@@ -59,7 +61,7 @@ pub(super) fn build(
             Err(mistake) => mistakes.push(mistake),
         }
     }
-    let Builder { names, chains, variables, filter, mut audiences, .. } = builder;
+    let Builder { xml_paths, names, chains, variables, filter, mut audiences, .. } = builder;
     let filter = filter.build();
     let shown = audiences.shown(&chains, filter.words());
     let gates = rules.iter().map(|rule| rule.links.first().map_or(Gate::Open, Gate::of)).collect();
@@ -72,6 +74,7 @@ pub(super) fn build(
         rules: rules.into(),
         phases,
         names,
+        xml_paths: xml_paths.into(),
         chains,
         filter: Some(filter),
         gates,
@@ -102,6 +105,7 @@ pub(super) struct Builder<'a> {
     files: &'a dyn Files,
     patterns: PatternLimits,
     pub(super) names: Names,
+    pub(super) xml_paths: Vec<XmlPath>,
     chains: Chains,
     tags: HashMap<String, Arc<str>>,
     variables: Variables,
@@ -159,9 +163,19 @@ impl Builder<'_> {
                         text: texts[index].variable.clone(),
                         message,
                     })?;
-                let check = Check::compile(operator, &mut self.names, self.files, self.patterns).map_err(
-                    |message| Mistake { place: operator.place.clone(), text: String::new(), message },
-                )?;
+                for text in texts.iter().filter(|text| text.variable == "XML") {
+                    self.xml_path(text, &actions.namespaces).map_err(|message| Mistake {
+                        place: text.place.clone(),
+                        text: text.variable.clone(),
+                        message,
+                    })?;
+                }
+                let data =
+                    DataOf { files: self.files, from: &operator.place.file, geo: self.gathered.geo.as_ref() };
+                let check =
+                    Check::compile(operator, &mut self.names, &data, self.patterns).map_err(|message| {
+                        Mistake { place: operator.place.clone(), text: String::new(), message }
+                    })?;
                 (false, targets, check, operator.negated)
             }
         };

@@ -19,6 +19,7 @@ impl Builder<'_> {
             ChangeText::Expire(text) => (text, self.expire(&text.text)),
             ChangeText::Decay(text) => (text, self.decay(&text.text)),
             ChangeText::Bind(text) => (text, self.bind(&text.text)),
+            ChangeText::Environment(text) => (text, self.environment(&text.text)),
             ChangeText::Key(collection, text) => (text, self.key(*collection, &text.text)),
         };
         change.map_err(|message| Text::mistake(text, message))
@@ -105,6 +106,16 @@ impl Builder<'_> {
             return Err(format!("{} ends with its transaction", collection.name()));
         }
         Ok((collection, MemberName::Dynamic(self.template(member)?), value.trim()))
+    }
+
+    /// Reads `NAME=value` of a `setenv`; a name alone is set to nothing.
+    fn environment(&mut self, text: &str) -> Result<Change, String> {
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        if name.trim().is_empty() {
+            return Err("expected a name".to_owned());
+        }
+        let name = MemberName::Dynamic(self.template(name.trim())?);
+        Ok(Change::Variable { collection: Variable::Env, name, kind: ChangeKind::Set(self.template(value)?) })
     }
 
     fn number(&mut self, text: &str) -> Result<template::Template, String> {

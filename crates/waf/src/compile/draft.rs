@@ -112,6 +112,7 @@ impl Defaults {
             || actions.skip > 0
             || actions.skip_after.is_some()
             || !actions.changes.is_empty()
+            || !actions.namespaces.is_empty()
             || !actions.controls.is_empty();
         if more {
             return Err(

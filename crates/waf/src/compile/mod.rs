@@ -11,6 +11,7 @@ mod settings;
 mod targets;
 mod tenant;
 mod updates;
+mod xml_paths;
 
 use std::sync::Arc;
 
@@ -18,16 +19,17 @@ use crate::check;
 use crate::error::{CompileError, CompileErrors};
 use crate::files::Files;
 use crate::limits;
-use crate::operator::PatternLimits;
+use crate::operator::{Geo, MaxMind, PatternLimits};
 use crate::ruleset::{Note, Ruleset, Source};
 use crate::seclang::{self, Argument, Directive, Mistake, Place};
+use crate::transform::UnicodeMap;
 
 use actions::Actions;
 pub(crate) use changes::BUILT_IN;
 use draft::{Defaults, LinkDraft, Marker, RuleDraft};
 use settings::Applied;
-pub(crate) use settings::Settings;
-pub(crate) use targets::{exception_target, macro_target};
+pub(crate) use settings::{BodyLimit, LimitAction, Settings};
+pub(crate) use targets::{XML_PATHS, exception_target, macro_target};
 pub(crate) use tenant::compile_own;
 use updates::Update;
 
@@ -39,6 +41,9 @@ pub(crate) fn compile(sources: &[Source], files: &dyn Files) -> Result<Ruleset, 
     }
     reader.close_chain();
     let Reader { mut gathered, mut mistakes, .. } = reader;
+    if gathered.geo.is_some() {
+        gathered.notes.retain(|note| note.why != check::NO_GEO_DATABASE);
+    }
     updates::apply(&mut gathered, &mut mistakes);
     let ruleset = build::build(gathered, files, PatternLimits::default(), &mut mistakes);
     usable(ruleset, mistakes)
@@ -70,6 +75,10 @@ struct Gathered {
     settings: Settings,
     signatures: Vec<String>,
     notes: Vec<Note>,
+    /// `SecGeoLookupDb`.
+    geo: Option<Arc<dyn Geo>>,
+    /// `SecUnicodeMapFile`.
+    unicode: Option<UnicodeMap>,
 }
 
 /// Reads directives in order.
@@ -134,6 +143,13 @@ impl<'f> Reader<'f> {
                 self.gathered.signatures.push(signature.unescaped());
                 Ok(())
             }
+            ("secgeolookupdb", [path]) => {
+                let database = self.read(path)?;
+                let database = MaxMind::new(database).map_err(|why| path.mistake(why))?;
+                self.gathered.geo = Some(Arc::new(database));
+                Ok(())
+            }
+            ("secunicodemapfile", [path, code_page]) => self.unicode_map(path, code_page),
             ("include", [pattern]) => self.include(pattern, false, depth),
             ("includeoptional", [pattern]) => self.include(pattern, true, depth),
             _ => {
@@ -244,6 +260,20 @@ impl<'f> Reader<'f> {
         Ok(())
     }
 
+    /// The file that a directive names.
+    fn read(&self, path: &Argument) -> Result<Vec<u8>, Mistake> {
+        self.files.read(&path.unescaped(), &path.place().file).map_err(|why| path.mistake(why))
+    }
+
+    fn unicode_map(&mut self, path: &Argument, code_page: &Argument) -> Result<(), Mistake> {
+        let number = code_page.raw().trim().parse();
+        let number = number.map_err(|_| code_page.mistake("a code page is a number"))?;
+        let text = self.read(path)?;
+        let text = std::str::from_utf8(&text).map_err(|_| path.mistake("the file is not UTF-8"))?;
+        self.gathered.unicode = Some(UnicodeMap::parse(text, number).map_err(|why| path.mistake(why))?);
+        Ok(())
+    }
+
     fn note(&mut self, place: &Place, what: String, why: &'static str) {
         if self.gathered.notes.len() < limits::NOTES {
             self.gathered.notes.push(Note { file: Arc::clone(&place.file), line: place.line, what, why });
@@ -274,6 +304,8 @@ const RULE_DIRECTIVES: &[(&str, &str)] = &[
     ("SecComponentSignature", "a text"),
     ("Include", "a path"),
     ("IncludeOptional", "a path"),
+    ("SecGeoLookupDb", "a path"),
+    ("SecUnicodeMapFile", "a path and the number of a code page"),
 ];
 
 fn mistake(directive: &Directive, message: String) -> Mistake {

@@ -23,10 +23,31 @@ pub(crate) struct Settings {
     pub(crate) json_depth: Option<usize>,
     /// `SecUploadFileLimit`.
     pub(crate) upload_files: Option<usize>,
+    /// `SecRequestBodyLimit` and its action.
+    pub(crate) request_body_limit: BodyLimit,
+    /// `SecRequestBodyNoFilesLimit`, in bytes.
+    pub(crate) request_body_no_files: Option<usize>,
+    /// `SecResponseBodyLimit` and its action.
+    pub(crate) response_body_limit: BodyLimit,
     /// `SecWebAppId`.
     pub(crate) web_app_id: String,
     /// `SecCollectionTimeout`, in seconds.
     pub(crate) collection_timeout_s: u64,
+}
+
+/// How long a body may be.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct BodyLimit {
+    pub(crate) bytes: Option<usize>,
+    /// What is done with a longer one.
+    pub(crate) action: Option<LimitAction>,
+}
+
+/// `SecRequestBodyLimitAction` and `SecResponseBodyLimitAction`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LimitAction {
+    Reject,
+    ProcessPartial,
 }
 
 /// What came of a directive.
@@ -51,6 +72,9 @@ impl Default for Settings {
             arguments: limits::ARGUMENTS,
             json_depth: None,
             upload_files: None,
+            request_body_limit: BodyLimit::default(),
+            request_body_no_files: None,
+            response_body_limit: BodyLimit::default(),
             web_app_id: String::new(),
             collection_timeout_s: limits::COLLECTION_TIMEOUT_S,
         }
@@ -79,6 +103,11 @@ impl Settings {
             "secargumentslimit" => self.arguments = number(one()?)?.min(limits::ARGUMENTS),
             "secrequestbodyjsondepthlimit" => self.json_depth = Some(number(one()?)?),
             "secuploadfilelimit" => self.upload_files = Some(number(one()?)?),
+            "secrequestbodylimit" => self.request_body_limit.bytes = bytes(one()?)?,
+            "secrequestbodylimitaction" => self.request_body_limit.action = Some(limit_action(one()?)?),
+            "secrequestbodynofileslimit" => self.request_body_no_files = bytes(one()?)?,
+            "secresponsebodylimit" => self.response_body_limit.bytes = bytes(one()?)?,
+            "secresponsebodylimitaction" => self.response_body_limit.action = Some(limit_action(one()?)?),
             "secwebappid" => one()?.clone_into(&mut self.web_app_id),
             "seccollectiontimeout" => self.collection_timeout_s = number(one()?)? as u64,
             "seccookieformat" if one()? == "0" => {}
@@ -97,6 +126,19 @@ impl Settings {
 
 fn number(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| "expected a number".to_owned())
+}
+
+/// Reads a limit in bytes; 0 is none.
+fn bytes(text: &str) -> Result<Option<usize>, String> {
+    number(text).map(|bytes| Some(bytes).filter(|bytes| *bytes > 0))
+}
+
+fn limit_action(text: &str) -> Result<LimitAction, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "reject" => Ok(LimitAction::Reject),
+        "processpartial" => Ok(LimitAction::ProcessPartial),
+        _ => Err("expected Reject or ProcessPartial".to_owned()),
+    }
 }
 
 /// Directives that are read and change nothing, each with its reason.
@@ -126,33 +168,25 @@ const NO_EFFECT: &[(&str, &str)] = &[
     ("SecInterceptOnError", "an error always refuses"),
     ("SecPcreMatchLimit", "patterns have limits of their own, in steps and in size"),
     ("SecPcreMatchLimitRecursion", "patterns have limits of their own, in steps and in size"),
-    ("SecRequestBodyInMemoryLimit", LIMITS),
-    ("SecRequestBodyLimit", LIMITS),
-    ("SecRequestBodyLimitAction", LIMITS),
-    ("SecRequestBodyNoFilesLimit", LIMITS),
-    ("SecResponseBodyLimit", LIMITS),
-    ("SecResponseBodyLimitAction", LIMITS),
+    ("SecRequestBodyInMemoryLimit", "how much of a body is kept in memory is the edge's limit, per tenant"),
     ("SecSensorId", RECORD),
     ("SecServerSignature", "response headers are the edge's to say"),
     ("SecStatusEngine", "nobody is told about this installation"),
     ("SecTmpDir", UPLOADS),
     ("SecTmpSaveUploadedFiles", UPLOADS),
-    ("SecUnicodeCodePage", "full-width ASCII is always decoded"),
-    ("SecUnicodeMapFile", "full-width ASCII is always decoded"),
+    ("SecUnicodeCodePage", "the code page stands behind the file in SecUnicodeMapFile"),
     ("SecUploadDir", UPLOADS),
     ("SecUploadFileMode", UPLOADS),
     ("SecUploadKeepFiles", UPLOADS),
 ];
 
 const RECORD: &str = "one record per transaction is the audit log";
-const LIMITS: &str = "how much of a body is kept and inspected is the edge's limit, per tenant";
 const UPLOADS: &str = "uploads are never written to files";
 
 /// Directives that would change what is judged, and cannot.
 const UNSUPPORTED: &[(&str, &str)] = &[
     ("SecCookieFormat", "version 1 cookies are history; the format is 0"),
     ("SecCookieV0Separator", "cookies are separated by a semicolon"),
-    ("SecGeoLookupDb", "there is no geographical database"),
     ("SecGsbLookupDb", "there is no safe-browsing database"),
     ("SecGuardianLog", "rules run no programs"),
     ("SecHashEngine", "bodies are not rewritten"),

@@ -11,14 +11,14 @@ const PATTERN_BYTES: usize = 64 << 10;
 /// Bytes of the lazily built automaton of such a pattern, per thread that runs it.
 const AUTOMATON_BYTES: usize = 256 << 10;
 
-/// The XML paths that are understood: all text, all attribute values.
-const XML_PATHS: [&str; 2] = ["/*", "//@*"];
+/// What of XML is always there: all text, all attribute values.
+pub(crate) const XML_PATHS: [&str; 2] = ["/*", "//@*"];
 
 /// Compiles a link's targets; those with `!` are taken away from the others.
 pub(super) fn compile(texts: &[TargetText], names: &mut Names) -> Result<Vec<Target>, (usize, String)> {
     let mut targets: Vec<Target> = Vec::new();
     for (index, text) in texts.iter().enumerate().filter(|(_, text)| !text.except) {
-        let (variable, select) = resolve(text).map_err(|why| (index, why))?;
+        let (variable, select) = select(text).map_err(|why| (index, why))?;
         let select = slotted(variable, select, names);
         targets.push(Target { variable, select, count: text.count, except: Vec::new() });
     }
@@ -64,14 +64,22 @@ pub(crate) fn exception_target(text: &str) -> Result<(Variable, Select), String>
     }
 }
 
+/// What is taken away, or read by a macro: of XML the whole, since other paths are there only where rules look at them.
 fn resolve(text: &TargetText) -> Result<(Variable, Select), String> {
+    let (variable, select) = select(text)?;
+    match &text.selector {
+        Some(Selector::Name(path)) if variable == Variable::Xml && !XML_PATHS.contains(&path.as_str()) => {
+            Err(format!("XML is looked at with {} only", XML_PATHS.join(" and ")))
+        }
+        _ => Ok((variable, select)),
+    }
+}
+
+fn select(text: &TargetText) -> Result<(Variable, Select), String> {
     let variable = Variable::parse(&text.variable)?;
     let select = match &text.selector {
         None => Select::All,
         Some(_) if !variable.is_collection() => return Err(format!("{} has no members", variable.name())),
-        Some(Selector::Name(path)) if variable == Variable::Xml && !XML_PATHS.contains(&path.as_str()) => {
-            return Err(format!("XML is looked at with {} only", XML_PATHS.join(" and ")));
-        }
         Some(Selector::Name(name)) => Select::Key(name.as_bytes().to_ascii_lowercase().into()),
         Some(Selector::Pattern(pattern)) => selector_pattern(pattern)?,
     };

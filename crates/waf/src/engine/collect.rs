@@ -104,7 +104,7 @@ impl<'p> State<'p> {
                 let others = self.bag(variable).into_iter().flat_map(Bag::iter);
                 others.for_each(|(name, value)| add(own(name), value.into()));
             }
-            variable if variable.is_persistent() => {
+            variable if variable.is_persistent() || matches!(variable, Variable::Env | Variable::Geo) => {
                 let all = self.bag(variable).into_iter().flat_map(Bag::iter);
                 all.for_each(|(name, value)| add(own(name), value.into()));
                 if let Select::Key(name) = &target.select
@@ -123,8 +123,6 @@ impl<'p> State<'p> {
             Variable::Rule => {
                 self.rule_members().into_iter().for_each(|(key, value)| add(Text::Fixed(key), value));
             }
-            // There is no database: `@geoLookup` has failed before a rule can look here.
-            Variable::Geo => {}
             _ => {
                 let Some((groups, shows)) = groups(variable) else {
                     let value = self.scalar(data, variable);

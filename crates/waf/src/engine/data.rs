@@ -59,6 +59,8 @@ pub(super) struct Data {
     values: Vec<Range<usize>>,
     groups: [Vec<Member>; Group::COUNT],
     scalars: [Option<ValueId>; Variable::COUNT],
+    /// Where values of a multipart body lie in it.
+    placed: Vec<(ValueId, Range<usize>)>,
 }
 
 impl Data {
@@ -70,6 +72,7 @@ impl Data {
             values,
             groups: [const { Vec::new() }; Group::COUNT],
             scalars: [None; Variable::COUNT],
+            placed: Vec::new(),
         }
     }
 
@@ -78,6 +81,7 @@ impl Data {
         self.bytes.clear();
         self.values.truncate(1);
         self.groups.iter_mut().for_each(Vec::clear);
+        self.placed.clear();
         self.scalars = [None; Variable::COUNT];
     }
 
@@ -105,6 +109,25 @@ impl Data {
         let member = Member { key: self.keep(key)?, value: self.keep(value)? };
         self.groups[group as usize].push(member);
         Ok(())
+    }
+
+    /// Keeps a member of a multipart body, whose name and value lie in these places of it.
+    pub(super) fn add_placed(
+        &mut self,
+        group: Group,
+        (key, key_place): (&[u8], Option<Range<usize>>),
+        (value, value_place): (&[u8], Option<Range<usize>>),
+    ) -> Result<(), Failure> {
+        let member = Member { key: self.keep(key)?, value: self.keep(value)? };
+        self.groups[group as usize].push(member);
+        let places = [(member.key, key_place), (member.value, value_place)];
+        self.placed.extend(places.into_iter().filter_map(|(id, place)| Some((id, place?))));
+        Ok(())
+    }
+
+    /// Where a value lies in the multipart body that it was read from.
+    pub(super) fn place_in_body(&self, value: ValueId) -> Option<&Range<usize>> {
+        self.placed.iter().find(|(placed, _)| *placed == value).map(|(_, place)| place)
     }
 
     /// Keeps all of `arguments`.

@@ -2,6 +2,8 @@
 
 use super::bag::Value;
 use super::data::Data;
+use super::forms::transform;
+use super::run::Asked;
 use super::state::{Place, State};
 use super::text::Named;
 use crate::limits;
@@ -36,26 +38,30 @@ impl State<'_> {
         }
     }
 
-    /// Notes that a link's operator, with this argument of macros if any, was asked about a value, in each form on the
-    /// way to `stage`.
+    /// Notes that a link's operator was asked about a value, in each form on the way to `stage`.
     pub(super) fn explain_value(
         &mut self,
         data: &Data,
-        (link, argument): (usize, Option<&[u8]>),
+        (link, asked): (usize, Option<&Asked<'_>>),
         candidate: &Named<'_>,
         stage: ChainId,
         matched: bool,
     ) {
         self.explain(|state, rule_id| {
             let value = candidate.value.bytes(data, &state.forms);
+            let chains = &state.ruleset.program.chains;
+            let judged = transform(chains, &value, stage);
+            let spans = asked.filter(|_| matched).map(|asked| asked.spans(&judged, &state.captures));
             Step::Judged {
                 rule_id,
                 link,
-                argument: argument.map(cut),
+                argument: asked.and_then(Asked::argument).map(cut),
                 variable: String::from_utf8_lossy(&candidate.name(data, &state.forms)).into_owned(),
                 before: cut(&value),
-                forms: forms(&state.ruleset.program.chains, &value, stage),
+                forms: forms(chains, &value, stage),
                 matched,
+                spans: spans.unwrap_or_default(),
+                places: if matched { state.places(data, candidate) } else { Vec::new() },
             }
         });
     }
@@ -84,7 +90,7 @@ fn cut(bytes: &[u8]) -> Vec<u8> {
 fn forms(chains: &Chains, value: &[u8], stage: ChainId) -> Vec<(&'static str, Vec<u8>)> {
     let mut form = value.to_vec();
     let transform = |step: &Transformation| {
-        form = step.apply(&form).into_owned();
+        form = chains.apply(*step, &form).into_owned();
         (step.name(), cut(&form))
     };
     chains.steps(stage).iter().map(transform).collect()

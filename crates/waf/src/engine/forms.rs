@@ -104,7 +104,7 @@ impl Forms {
         let mut form = self.raw(data, value);
         if chains.may_change(chain, self.all[form.0 as usize].alphabet) {
             for step in chains.steps(chain) {
-                form = self.step(data, form, *step)?;
+                form = self.step(chains, data, form, *step)?;
             }
         }
         Ok(form)
@@ -131,6 +131,7 @@ impl Forms {
     /// program's `index`th, see it.
     pub(super) fn walk(
         &mut self,
+        chains: &Chains,
         data: &Data,
         filter: &Filter,
         (index, shown): (u32, &Shown),
@@ -146,7 +147,7 @@ impl Forms {
             }
             known = walked.next;
         }
-        self.walk_from(data, filter, &shown.walk, form, found)?;
+        self.walk_from(chains, data, filter, &shown.walk, form, found)?;
         let next = std::mem::replace(&mut self.all[form.0 as usize].walk, self.walks.len() as u32);
         self.walks.push(Walked { shown: index, found: self.found.len(), next });
         self.found.extend_from_slice(found);
@@ -155,6 +156,7 @@ impl Forms {
 
     fn walk_from(
         &mut self,
+        chains: &Chains,
         data: &Data,
         filter: &Filter,
         walk: &Walk,
@@ -168,7 +170,7 @@ impl Forms {
             let above = self.path[depth.saturating_sub(1)];
             let changes = touches.is_none_or(|touches| touches.meets(self.all[above.0 as usize].alphabet));
             let (form, asked, next) = if changes {
-                (self.step(data, above, *step)?, walk.own(node), node + 1)
+                (self.step(chains, data, above, *step)?, walk.own(node), node + 1)
             } else {
                 (above, walk.subtree(node), *end)
             };
@@ -197,7 +199,13 @@ impl Forms {
     }
 
     /// The form that `step` leads to from `form`.
-    fn step(&mut self, data: &Data, form: FormId, step: Transformation) -> Result<FormId, Failure> {
+    fn step(
+        &mut self,
+        chains: &Chains,
+        data: &Data,
+        form: FormId,
+        step: Transformation,
+    ) -> Result<FormId, Failure> {
         let Form { bytes, alphabet, edge, .. } = &self.all[form.0 as usize];
         if step.touches().is_some_and(|touches| !touches.meets(*alphabet)) {
             return Ok(form);
@@ -209,7 +217,7 @@ impl Forms {
             }
             known = edge.next;
         }
-        let to = match step.apply(bytes.get(data)) {
+        let to = match chains.apply(step, bytes.get(data)) {
             Cow::Borrowed(_) => form,
             Cow::Owned(bytes) => {
                 self.changed_bytes += bytes.len();
@@ -318,8 +326,8 @@ impl Hasher {
 /// `bytes` after `chain`, for values that are not kept.
 pub(super) fn transform<'a>(chains: &Chains, bytes: &'a [u8], chain: ChainId) -> Cow<'a, [u8]> {
     chains.steps(chain).iter().fold(Cow::Borrowed(bytes), |bytes, step| match bytes {
-        Cow::Borrowed(bytes) => step.apply(bytes),
-        Cow::Owned(bytes) => Cow::Owned(step.apply(&bytes).into_owned()),
+        Cow::Borrowed(bytes) => chains.apply(*step, bytes),
+        Cow::Owned(bytes) => Cow::Owned(chains.apply(*step, &bytes).into_owned()),
     })
 }
 

@@ -4,6 +4,7 @@
 //! change. A phase that fails, or panics, refuses: see [`State::fail`].
 
 mod bag;
+mod body_limit;
 mod clock;
 mod collect;
 mod collections;
@@ -11,8 +12,10 @@ mod data;
 mod explain;
 mod forms;
 mod known;
+mod locate;
 mod moded;
 mod own;
+mod place;
 mod request;
 mod request_body;
 mod response;
@@ -112,9 +115,12 @@ impl<'p> Core<'p> {
 
     /// Phase 2.
     pub(crate) fn request_body(&mut self, body: &[u8], complete: bool) {
-        let wanted = self.request_body_wanted();
+        let (wanted, given) = (self.request_body_wanted(), body.len());
         self.phase(2, |data, state| {
-            data.set_flag(Variable::InboundDataError, !complete)?;
+            let limit = state.ruleset.settings.request_body_limit;
+            let (body, is_over) = if wanted { state.within(limit, 2, body) } else { (body, false) };
+            let complete = complete && (body.len() == given);
+            data.set_flag(Variable::InboundDataError, is_over || !complete)?;
             if wanted { request_body::read(data, state, body, complete) } else { Ok(()) }
         });
     }
@@ -133,8 +139,12 @@ impl<'p> Core<'p> {
     /// Phase 4.
     pub(crate) fn response_body(&mut self, body: &[u8], complete: bool) {
         let wanted = self.response_body_wanted();
-        self.phase(4, |data, _| {
-            data.set_flag(Variable::OutboundDataError, !complete)?;
+        let bounded = self.state.engine != EngineMode::Off
+            && response::is_inspected(&self.data, &self.state.ruleset.settings);
+        self.phase(4, |data, state| {
+            let limit = state.ruleset.settings.response_body_limit;
+            let (body, is_over) = if bounded { state.within(limit, 4, body) } else { (body, false) };
+            data.set_flag(Variable::OutboundDataError, is_over || !complete)?;
             if wanted {
                 data.set(Variable::ResponseBody, body)?;
                 data.set_number(Variable::ResponseContentLength, body.len() as u64)?;

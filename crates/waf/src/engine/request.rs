@@ -17,6 +17,10 @@ use crate::variable::Variable;
 /// find the language they are read with.
 const BUILD: &[u8] = b"030000000";
 
+/// Headers that more than REQUEST_HEADERS is read from, in lower case.
+pub(super) const COOKIE: &[u8] = b"cookie";
+pub(super) const AUTHORIZATION: &[u8] = b"authorization";
+
 /// Variables that count or flag and are 0 before anything says otherwise.
 const ZEROS: &[Variable] = &[
     Variable::ArgsCombinedSize,
@@ -80,15 +84,8 @@ pub(super) fn head(data: &mut Data, state: &mut State<'_>, head: &RequestHead<'_
 }
 
 fn uri(data: &mut Data, state: &State<'_>, limits: &body::Limits, target: &[u8]) -> Result<(), Failure> {
-    let relative = without_authority(target);
-    // As in ModSecurity v3, REQUEST_URI_RAW alone shows a fragment, which no client should send (RFC 9112 section 3.2).
-    let relative = memchr::memchr(b'#', relative).map_or(relative, |at| &relative[..at]);
-    // The query begins at the first `?` of the raw target. ModSecurity looks for it in the decoded one, which lets an
-    // encoded `?` hide the end of a path.
-    let (path, query) = match memchr::memchr(b'?', relative) {
-        Some(at) => (&relative[..at], &relative[at + 1..]),
-        None => (relative, &b""[..]),
-    };
+    let relative = relative(target);
+    let (path, query) = path_and_query(target);
     data.set(Variable::RequestUri, &percent_decoded(relative))?;
     let path = percent_decoded(path);
     data.set(Variable::RequestFilename, &path)?;
@@ -100,6 +97,23 @@ fn uri(data: &mut Data, state: &State<'_>, limits: &body::Limits, target: &[u8])
     let parsed = body::urlencoded::parse(query, state.ruleset.settings.argument_separator, limits);
     data.set_flag(Variable::UrlencodedError, parsed.has_invalid_escape)?;
     arguments(data, Group::ArgsGet, &parsed.arguments)
+}
+
+/// Path and query of a target. The query begins at the first `?` of the raw target. ModSecurity looks for it in the
+/// decoded one, which lets an encoded `?` hide the end of a path.
+pub(super) fn path_and_query(target: &[u8]) -> (&[u8], &[u8]) {
+    let relative = relative(target);
+    match memchr::memchr(b'?', relative) {
+        Some(at) => (&relative[..at], &relative[at + 1..]),
+        None => (relative, &relative[relative.len()..]),
+    }
+}
+
+/// `target` without authority and, as in ModSecurity v3, without a fragment, which no client should send (RFC 9112
+/// section 3.2): REQUEST_URI_RAW alone shows it.
+fn relative(target: &[u8]) -> &[u8] {
+    let relative = without_authority(target);
+    memchr::memchr(b'#', relative).map_or(relative, |at| &relative[..at])
 }
 
 /// Keeps arguments or cookies. In a head, where no rule looks for it, too many of them are too much to be judged.
@@ -139,7 +153,7 @@ fn header(
     value: &[u8],
 ) -> Result<(), Failure> {
     match name.to_ascii_lowercase().as_slice() {
-        b"cookie" => arguments(data, Group::RequestCookies, &body::cookies::parse(value, limits)),
+        COOKIE => arguments(data, Group::RequestCookies, &body::cookies::parse(value, limits)),
         b"content-type" if state.processor.is_none() => {
             let value = value.to_ascii_lowercase();
             if value.starts_with(b"multipart/form-data") {
@@ -154,7 +168,7 @@ fn header(
                 memchr::memrchr(b':', value).filter(|at| value[at + 1..].iter().all(u8::is_ascii_digit));
             data.set(Variable::ServerName, &value[..port.unwrap_or(value.len())])
         }
-        b"authorization" => authorization(data, value),
+        AUTHORIZATION => authorization(data, value),
         _ => Ok(()),
     }
 }

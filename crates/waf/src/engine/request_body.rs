@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::data::{Data, Group};
+use super::place::range_in;
 use super::state::State;
 use crate::body::{self, BodyError, Limits};
 use crate::compile::Settings;
@@ -25,33 +26,53 @@ pub(super) fn read(data: &mut Data, state: &State<'_>, body: &[u8], complete: bo
     full_request(data, state, body)?;
     let mut limits = body_limits(&state.ruleset.settings);
     limits.max_arguments = limits.max_arguments.saturating_sub(data.members(Group::ArgsGet).len());
+    let most = state.ruleset.settings.request_body_no_files.unwrap_or(usize::MAX);
+    let is_long = body.len() > most && !matches!(state.processor, Some(BodyProcessor::Multipart) | None);
     let error = match state.processor {
-        Some(_) if body.is_empty() => None,
+        Some(_) if body.is_empty() || is_long => None,
         Some(BodyProcessor::Urlencoded) => urlencoded(data, state, &limits, body)?,
         Some(BodyProcessor::Json) => {
             let parsed = body::json::parse(body, &limits);
             data.add_all(Group::ArgsPost, &parsed)?;
             parsed.error
         }
-        Some(BodyProcessor::Xml) => xml(data, &limits, body)?,
-        Some(BodyProcessor::Multipart) => multipart(data, &limits, body)?,
+        Some(BodyProcessor::Xml) => xml(data, state, &limits, body)?,
+        Some(BodyProcessor::Multipart) => multipart(data, state, &limits, body)?,
         None => None,
     };
     let is_cut = |error: &BodyError| !complete && error.offset >= body.len();
     let error = error.filter(|error| !is_cut(error));
+    let is_long =
+        is_long || (state.processor == Some(BodyProcessor::Multipart) && length_of_parts(data) > most);
     // As the reference manual has it, REQUEST_BODY is not there when parts or XML are looked at instead. It is for JSON,
     // whose arguments show no names of empty objects and of arrays; and for whatever could not be read.
-    if error.is_some() || !matches!(state.processor, Some(BodyProcessor::Multipart | BodyProcessor::Xml)) {
+    if error.is_some()
+        || is_long
+        || !matches!(state.processor, Some(BodyProcessor::Multipart | BodyProcessor::Xml))
+    {
         data.set(Variable::RequestBody, body)?;
     }
-    if let (Some(error), Some(processor)) = (error, state.processor) {
-        let message = format!("{} parsing error: {error}", title(processor));
+    let message = match (error, state.processor) {
+        _ if is_long => Some("Request body excluding files is bigger than the maximum expected.".to_owned()),
+        (Some(error), Some(processor)) => Some(format!("{} parsing error: {error}", title(processor))),
+        _ => None,
+    };
+    if is_long {
+        data.set_flag(Variable::InboundDataError, true)?;
+    }
+    if let Some(message) = message {
         data.set_flag(Variable::ReqbodyError, true)?;
         data.set(Variable::ReqbodyErrorMsg, message.as_bytes())?;
         data.alias(Variable::ReqbodyProcessorError, Variable::ReqbodyError);
         data.alias(Variable::ReqbodyProcessorErrorMsg, Variable::ReqbodyErrorMsg);
     }
     data.count_arguments()
+}
+
+/// Bytes of a multipart body that are neither boundaries nor content of uploads.
+fn length_of_parts(data: &Data) -> usize {
+    let of = |group: Group| data.members(group).iter().map(|member| data.get(member.value).len());
+    of(Group::PartHeaders).chain(of(Group::ArgsPost)).sum()
 }
 
 /// What ModSecurity calls a processor in its messages; rule sets look for the words.
@@ -96,35 +117,57 @@ fn urlencoded(
     Ok(parsed.arguments.error)
 }
 
-fn xml(data: &mut Data, limits: &Limits, body: &[u8]) -> Result<Option<BodyError>, Failure> {
-    let parsed = body::xml::parse(body, limits);
+fn xml(
+    data: &mut Data,
+    state: &State<'_>,
+    limits: &Limits,
+    body: &[u8],
+) -> Result<Option<BodyError>, Failure> {
+    let paths = &state.ruleset.program.xml_paths;
+    let parsed = body::xml::parse_paths(body, limits, paths);
     if let Some(text) = &parsed.text {
         data.add(Group::Xml, b"/*", text)?;
     }
     for attribute in &parsed.attributes {
         data.add(Group::Xml, b"//@*", attribute)?;
     }
+    for (path, value) in &parsed.found {
+        data.add(Group::Xml, paths[*path].text().as_bytes(), value)?;
+    }
     Ok(parsed.error)
 }
 
-fn multipart(data: &mut Data, limits: &Limits, body: &[u8]) -> Result<Option<BodyError>, Failure> {
+fn multipart(
+    data: &mut Data,
+    state: &State<'_>,
+    limits: &Limits,
+    body: &[u8],
+) -> Result<Option<BodyError>, Failure> {
     let is_type = |name: &[u8]| name.eq_ignore_ascii_case(b"content-type");
     let header = data.members(Group::RequestHeaders).iter().find(|header| is_type(data.get(header.key)));
     let content_type = header.map_or(&b""[..], |header| data.get(header.value)).to_vec();
     let parsed = body::multipart::parse(&content_type, body, limits);
+    // Only an explanation asks for places.
+    let placed = |text| (text, range_in(body, text).filter(|_| state.explained));
     for argument in &parsed.arguments {
-        data.add(Group::ArgsPost, &argument.name, &argument.value)?;
-        data.add(Group::PartNames, &argument.name, &argument.name)?;
+        data.add_placed(Group::ArgsPost, placed(&argument.name), placed(&argument.value))?;
+        data.add_placed(Group::PartNames, placed(&argument.name), placed(&argument.name))?;
     }
     let mut size = 0;
     for file in &parsed.files {
         let content = body.get(file.content.clone()).unwrap_or_default();
         size += content.len();
-        data.add(Group::Files, &file.name, &file.filename)?;
-        data.add(Group::FileSizes, &file.name, content.len().to_string().as_bytes())?;
-        data.add(Group::FileContents, &file.name, content)?;
-        data.add(Group::PartNames, &file.name, &file.name)?;
-        data.add(Group::PartFilenames, &file.name, &file.filename)?;
+        let (name, filename) = (placed(&file.name), placed(&file.filename));
+        let length = content.len().to_string();
+        data.add_placed(Group::Files, name.clone(), filename.clone())?;
+        data.add_placed(
+            Group::FileSizes,
+            name.clone(),
+            (length.as_bytes(), Some(file.content.clone()).filter(|_| state.explained)),
+        )?;
+        data.add_placed(Group::FileContents, name.clone(), placed(content))?;
+        data.add_placed(Group::PartNames, name.clone(), name.clone())?;
+        data.add_placed(Group::PartFilenames, name, filename)?;
     }
     data.set_number(Variable::FilesCombinedSize, size as u64)?;
     for header in &parsed.part_headers {

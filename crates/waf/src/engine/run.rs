@@ -1,6 +1,7 @@
 //! Runs the rules of a phase.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::bag::Value;
 use super::data::Data;
@@ -193,7 +194,7 @@ impl<'p> State<'p> {
                 }
                 let matches = asked.matches(&bytes, &mut self.captures)? != link.negated;
                 drop(bytes);
-                self.explain_value(data, (place, asked.argument()), candidate, stage, matches);
+                self.explain_value(data, (place, Some(&asked)), candidate, stage, matches);
                 if matches {
                     self.accept(data, link, candidate, form.clone())?;
                     any = true;
@@ -257,6 +258,11 @@ impl<'p> State<'p> {
     ) -> Result<(), Failure> {
         if link.capture && !self.captures.is_empty() {
             self.store_captures(data, &form)?;
+        }
+        if let Check::Compiled(operator) = &link.check
+            && operator.locates()
+        {
+            self.locate(data, operator, &form)?;
         }
         if self.matched.len() >= limits::MATCHED_VALUES {
             return Err(Failure::Limit("values matched by a chain"));
@@ -423,7 +429,7 @@ impl<'p> State<'p> {
 }
 
 /// An operator with its argument at hand.
-enum Asked<'p> {
+pub(super) enum Asked<'p> {
     Always,
     Compiled(&'p Operator),
     Expanded(RuntimeOperator, Vec<u8>),
@@ -431,11 +437,24 @@ enum Asked<'p> {
 
 impl Asked<'_> {
     /// The argument that macros made.
-    fn argument(&self) -> Option<&[u8]> {
+    pub(super) fn argument(&self) -> Option<&[u8]> {
         match self {
             Self::Expanded(_, argument) => Some(argument),
             Self::Always | Self::Compiled(_) => None,
         }
+    }
+
+    /// What of `input`, which it matched, it found: what it captured, or its argument.
+    pub(super) fn spans(&self, input: &[u8], captures: &Captures) -> Vec<Range<usize>> {
+        if !captures.is_empty() {
+            return (0..captures.len()).filter_map(|number| captures.range(number)).collect();
+        }
+        let found = match self {
+            Self::Expanded(operator, argument) => operator.find(argument, input),
+            Self::Compiled(operator) => operator.find(input),
+            Self::Always => None,
+        };
+        found.into_iter().collect()
     }
 
     fn matches(&self, input: &[u8], captures: &mut Captures) -> Result<bool, Failure> {

@@ -167,7 +167,7 @@ impl<'p> State<'p> {
     /// Finds what may match each value of a selection, unless that is known.
     fn look_at(&mut self, data: &Data, filter: &Filter, shown: u32) -> Result<(), Failure> {
         let ruleset = self.ruleset;
-        let of = &ruleset.program.shown[shown as usize];
+        let (chains, of) = (&ruleset.program.chains, &ruleset.program.shown[shown as usize]);
         let stamp = data.stamp(of.variable);
         if self.sights.shown[shown as usize].stamp == stamp {
             return Ok(());
@@ -183,7 +183,7 @@ impl<'p> State<'p> {
             let set = sets.len();
             sets.resize(set + words, 0);
             let (before, own) = sets.split_at_mut(set);
-            let mut find = |own: &mut [u64]| forms.walk(data, filter, (shown, of), value, own);
+            let mut find = |own: &mut [u64]| forms.walk(chains, data, filter, (shown, of), value, own);
             let known = if repeats {
                 known::recall((ruleset.identity, shown, data.get(value)), own, find)?
             } else {

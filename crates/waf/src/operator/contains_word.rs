@@ -4,19 +4,24 @@
 use memchr::memmem;
 
 pub(super) fn matches(argument: &[u8], input: &[u8]) -> bool {
+    find(argument, input).is_some()
+}
+
+/// Where the word is.
+pub(super) fn find(argument: &[u8], input: &[u8]) -> Option<usize> {
     if argument.is_empty() {
-        return true;
+        return Some(0);
     }
     let is_letter = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphabetic);
     let mut from = 0;
     while let Some(at) = memmem::find(&input[from..], argument).map(|at| from + at) {
         let before = at.checked_sub(1).and_then(|before| input.get(before));
         if !is_letter(before) && !is_letter(input.get(at + argument.len())) {
-            return true;
+            return Some(at);
         }
         from = at + 1;
     }
-    false
+    None
 }
 
 #[cfg(test)]

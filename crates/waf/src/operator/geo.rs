@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 /// A geographic database.
 pub trait Geo: fmt::Debug + Send + Sync {
-    /// What is known of an address, as the names of the `GEO` collection (`COUNTRY_CODE`, `CITY`, ...) and their values.
-    fn lookup(&self, address: IpAddr) -> Option<Vec<(&'static str, String)>>;
+    /// What is known of an address, as the names of the `GEO` collection (`COUNTRY_CODE`, `CITY`, ...) and their values;
+    /// `Err` says why there is no answer.
+    fn lookup(&self, address: IpAddr) -> Result<Option<Vec<(&'static str, String)>>, &'static str>;
 }
 
 /// Looks the input up; what is no address is unknown.
@@ -19,10 +20,10 @@ pub(super) fn lookup(
     database: Option<&Arc<dyn Geo>>,
     input: &[u8],
 ) -> Result<Option<Vec<(&'static str, String)>>, OperatorFailure> {
+    let unavailable = |reason| OperatorFailure::Unavailable { operator: "geoLookup", reason };
     let Some(database) = database else {
-        let reason = "no geographic database is configured";
-        return Err(OperatorFailure::Unavailable { operator: "geoLookup", reason });
+        return Err(unavailable("no geographic database is configured"));
     };
     let address = std::str::from_utf8(input).ok().and_then(|text| text.parse().ok());
-    Ok(address.and_then(|address| database.lookup(address)))
+    address.map_or(Ok(None), |address| database.lookup(address)).map_err(unavailable)
 }

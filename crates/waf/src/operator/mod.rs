@@ -21,6 +21,7 @@ mod gt;
 mod ip_match;
 mod le;
 mod lt;
+mod maxmind;
 mod need;
 pub(crate) mod number;
 mod pm;
@@ -37,11 +38,13 @@ mod verify_ssn;
 mod verify_svnr;
 mod within;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 pub use captures::{Captures, MAX_CAPTURES};
 pub use error::{OperatorError, OperatorFailure};
 pub use geo::Geo;
+pub(crate) use maxmind::MaxMind;
 pub use runtime::RuntimeOperator;
 pub use rx::PatternLimits;
 
@@ -154,6 +157,19 @@ impl Operator {
         }
     }
 
+    /// Where in `input` an operator that looks for its argument, as text, finds it.
+    pub(crate) fn find(&self, input: &[u8]) -> Option<Range<usize>> {
+        match &self.kind {
+            Kind::Runtime(operator, argument) => operator.find(argument, input),
+            _ => None,
+        }
+    }
+
+    /// Whether it is `@geoLookup`.
+    pub(crate) fn locates(&self) -> bool {
+        matches!(self.kind, Kind::GeoLookup(_))
+    }
+
     /// For `@geoLookup`: what the database knows of the address `input`, as the names and values of the `GEO`
     /// collection. `None` for any other operator, and for an unknown address.
     pub fn located(&self, input: &[u8]) -> Result<Option<Vec<(&'static str, String)>>, OperatorFailure> {
@@ -233,8 +249,11 @@ mod tests {
         #[derive(Debug)]
         struct Atlas;
         impl Geo for Atlas {
-            fn lookup(&self, address: std::net::IpAddr) -> Option<Vec<(&'static str, String)>> {
-                (address.to_string() == "192.0.2.1").then(|| vec![("COUNTRY_CODE", "AT".to_owned())])
+            fn lookup(
+                &self,
+                address: std::net::IpAddr,
+            ) -> Result<Option<Vec<(&'static str, String)>>, &'static str> {
+                Ok((address.to_string() == "192.0.2.1").then(|| vec![("COUNTRY_CODE", "AT".to_owned())]))
             }
         }
         impl DataFiles for Atlas {

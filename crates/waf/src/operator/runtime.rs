@@ -5,6 +5,8 @@ use super::{
     streq, within,
 };
 
+use std::ops::Range;
+
 /// An operator whose argument may hold macros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RuntimeOperator {
@@ -85,6 +87,18 @@ impl RuntimeOperator {
             Self::Rx => rx_matches(argument, |pattern| pattern.matches(input, captures)),
             Self::RxGlobal => rx_matches(argument, |pattern| pattern.matches_global(input, captures)),
         }
+    }
+
+    /// Where in `input` an operator that looks for its argument finds it.
+    pub(crate) fn find(self, argument: &[u8], input: &[u8]) -> Option<Range<usize>> {
+        let start = match self {
+            Self::BeginsWith => begins_with::matches(argument, input).then_some(0),
+            Self::Contains | Self::StrMatch => memchr::memmem::find(input, argument),
+            Self::ContainsWord => contains_word::find(argument, input),
+            Self::EndsWith => ends_with::matches(argument, input).then(|| input.len() - argument.len()),
+            _ => None,
+        }?;
+        Some(start..start + argument.len())
     }
 }
 

@@ -38,11 +38,15 @@ mod touches;
 mod trim;
 mod trim_left;
 mod trim_right;
+mod unicode_map;
 mod uppercase;
 pub(crate) mod url_decode;
 mod url_decode_uni;
 mod url_encode;
 mod utf8_to_unicode;
+
+pub(crate) use unicode_map::UnicodeMap;
+pub(crate) use url_decode_uni::apply_mapped as url_decode_mapped;
 
 use std::borrow::Cow;
 

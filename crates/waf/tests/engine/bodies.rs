@@ -98,3 +98,41 @@ fn bodies_of_other_types_are_kept_whole() {
         .against("SecRequestBodyAccess Off\nSecRule REQUEST_BODY \"@rx <script\" \"id:1,phase:2,deny\"");
     assert_eq!(off.status, 0);
 }
+
+#[test]
+fn paths_into_xml_are_members_of_xml() {
+    let rules = r#"
+        SecRule REQUEST_HEADERS:Content-Type "@streq text/xml" "id:1,phase:1,pass,nolog,ctl:requestBodyProcessor=XML"
+        SecRule XML:/s:Envelope/item[text()] "@rx ^evil$" "id:2,phase:2,deny,xmlns:s='urn:soap',msg:'%{MATCHED_VAR_NAME}'"
+        SecRule XML://item/@kind "@streq evil" "id:3,phase:2,deny"
+        SecRule &XML:/s:Envelope/item[text()] "@eq 2" "id:4,phase:2,deny,xmlns:s=urn:soap"
+    "#;
+    let ids = |body: &str| {
+        let seen = Request::post("text/xml", body).against(rules);
+        (seen.ids(), seen.record.matches.first().map(|found| found.message.clone()).unwrap_or_default())
+    };
+    let soap = |inner: &str| format!("<x:Envelope xmlns:x='urn:soap'>{inner}</x:Envelope>");
+    let name = "XML:/s:Envelope/item[text()]".to_owned();
+    assert_eq!(ids(&soap("<item>e<![CDATA[vi]]>&#108;</item>")), (vec![2], name));
+    assert_eq!(ids(&soap("<item kind='evil'/>")).0, [3]);
+    assert_eq!(ids(&soap("<item>1</item><item>2</item>")).0, [4]);
+    assert_eq!(ids("<Envelope><item>evil</item></Envelope>").0, [0_u32; 0]);
+}
+
+#[test]
+fn paths_into_xml_that_mean_two_things_are_a_mistake() {
+    for (rules, why) in [
+        ("SecRule XML:/a[1] \"@rx x\" \"id:1\"", "is not understood"),
+        ("SecRule XML:/s:a \"@rx x\" \"id:1\"", "no xmlns of the rule is s"),
+        (
+            "SecRule XML:/a \"@rx x\" \"id:1\"\nSecRule XML:/A \"@rx x\" \"id:2\"",
+            "another rule has this path",
+        ),
+        ("SecRule ARGS \"@rx x\" \"id:1,xmlns:s\"", "xmlns takes prefix=href"),
+        ("SecRule ARGS \"@rx x\" \"id:1,xmlns:s=soap\"", "an absolute URI"),
+        ("SecRule XML:/*|!XML:/b \"@rx x\" \"id:1\"", "XML is looked at with"),
+    ] {
+        let mistakes = crate::common::compile(rules).unwrap_err().to_string();
+        assert!(mistakes.contains(why), "{rules}: {mistakes}");
+    }
+}

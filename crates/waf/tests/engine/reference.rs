@@ -61,6 +61,8 @@ impl Row {
     fn seen(&self) -> (String, Option<String>) {
         let files = MemFiles::new()
             .with("included.conf", "")
+            .with("geo.mmdb", crate::geo::database())
+            .with("unicode.mapping", "20127\n00a0:20\n")
             .with("words.data", "a\nb\n")
             .with("networks.data", "192.0.2.0/24\n");
         let source = Source { name: "row.conf".to_owned(), text: self.rules() };

@@ -9,6 +9,7 @@ use crate::program::{Change, Link, MemberName, Outcome, Rule, Select, Target};
 use crate::ruleset::Ruleset;
 use crate::seclang::{Mistake, Place};
 use crate::template::{Part, Template};
+use crate::variable::Variable;
 
 /// What `own` rules read and may not, or cannot.
 pub(super) fn unknown(own: &Ruleset, base: &Ruleset) -> Vec<Mistake> {
@@ -29,6 +30,13 @@ pub(super) fn unknown(own: &Ruleset, base: &Ruleset) -> Vec<Mistake> {
             if !allow::is_readable(variable) {
                 let message = format!("the variable {} is not for own rules", variable.name());
                 mistakes.push(mistake(rule, message));
+                continue;
+            }
+            if let Select::Key(key) = &target.select
+                && variable == Variable::Xml
+                && !base.program.shows_xml(key)
+            {
+                mistakes.push(mistake(rule, "own rules look at XML with /* and //@* only".to_owned()));
                 continue;
             }
             let Select::Slot(slot) = target.select else { continue };
