@@ -55,10 +55,11 @@ pub mod operator;
 pub mod transform;
 
 pub use base::base_config;
+pub use engine::WorkBudget;
 pub use error::{CompileError, CompileErrors, OverlayError};
 pub use files::{Files, MemFiles};
 pub use overlay::{Exclusion, Levels, Mode, Overlay, OverlaySettings};
-pub use record::{Cause, Internal, Match, Record, Refusal};
+pub use record::{Cause, Internal, Match, Record, Refusal, RuleWork, WorkDone};
 pub use ruleset::{Note, RuleInfo, Ruleset, Severity, Source};
 pub use step::{Skip, Step};
 pub use transaction::{Connection, Refused, RequestHead, ResponseHead, Transaction, Verdict, stage};

@@ -2,6 +2,7 @@
 
 use crate::bits::RuleBits;
 use crate::compile::exception_target;
+use crate::engine::WorkBudget;
 use crate::error::OverlayError;
 use crate::limits;
 use crate::program::Exception;
@@ -77,6 +78,7 @@ pub struct Overlay {
     ruleset: u64,
     mode: Mode,
     levels: Levels,
+    work_budget: WorkBudget,
     /// Rules that do not run.
     pub(crate) removed: RuleBits,
     /// Targets that rules do not look at.
@@ -115,10 +117,18 @@ impl Overlay {
             ruleset: ruleset.identity,
             mode: settings.mode,
             levels: settings.levels,
+            work_budget: WorkBudget::default(),
             removed,
             exceptions: exceptions.into(),
             seeds: seeds(ruleset, settings.levels),
         })
+    }
+
+    /// The same with another budget for what judging a transaction may cost.
+    #[must_use]
+    pub fn with_work_budget(mut self, budget: WorkBudget) -> Self {
+        self.work_budget = budget;
+        self
     }
 
     pub(crate) fn belongs_to(&self, ruleset: &Ruleset) -> bool {
@@ -128,6 +138,11 @@ impl Overlay {
     /// Whether a match blocks.
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// What judging a transaction may cost.
+    pub fn work_budget(&self) -> WorkBudget {
+        self.work_budget
     }
 
     /// Level and thresholds.

@@ -135,7 +135,7 @@ impl Ruleset {
     }
 
     /// The same rules, of which each asks about every value that it looks at, even where the value cannot match. The
-    /// verdicts are the same and cost more: for comparison.
+    /// verdicts are the same and cost more: for comparison, and so without a work budget.
     #[must_use]
     pub fn unfiltered(mut self) -> Self {
         self.program.filter = None;

@@ -10,6 +10,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use super::Failure;
 use super::data::{Data, ValueId};
+use super::work::pass;
 use crate::alphabet::Alphabet;
 use crate::filter::Filter;
 use crate::limits;
@@ -32,6 +33,8 @@ pub(super) struct Forms {
     /// Per form that was scanned, the checks that it may match.
     checks: Vec<u64>,
     changed_bytes: usize,
+    /// Work done since someone asked: see [`work`](super::work).
+    units: u64,
 }
 
 #[derive(Debug)]
@@ -91,15 +94,27 @@ impl Forms {
 
     /// The checks that a form may match.
     pub(super) fn checks(&mut self, data: &Data, filter: &Filter, form: FormId) -> &[u64] {
+        self.units += 1;
         let Form { bytes, alphabet, checks, .. } = &mut self.all[form.0 as usize];
         let words = filter.words();
         let start = *checks.get_or_insert_with(|| {
             let start = self.checks.len();
             self.checks.resize(start + words, 0);
+            self.units += pass(bytes.get(data).len());
             filter.scan(bytes.get(data), *alphabet, &mut self.checks[start..]);
             start
         });
         &self.checks[start..start + words]
+    }
+
+    /// Takes note of the transformations of a value of `len` bytes that is not kept.
+    pub(super) fn charge_steps(&mut self, chains: &Chains, len: usize, chain: ChainId) {
+        self.units += pass(len) * chains.steps(chain).len() as u64;
+    }
+
+    /// Units of work done since this was last asked.
+    pub(super) fn take_units(&mut self) -> u64 {
+        std::mem::take(&mut self.units)
     }
 
     fn raw(&mut self, data: &Data, value: ValueId) -> FormId {
@@ -123,6 +138,7 @@ impl Forms {
         if let Some((_, known)) = next.iter().find(|(known, _)| *known == transformation) {
             return Ok(*known);
         }
+        self.units += pass(bytes.get(data).len());
         let after = match transformation.apply(bytes.get(data)) {
             Cow::Borrowed(_) => form,
             Cow::Owned(bytes) => {
@@ -140,6 +156,8 @@ impl Forms {
     /// The form with these bytes, which is made if there is none.
     fn intern(&mut self, data: &Data, bytes: Bytes) -> FormId {
         let text = bytes.get(data);
+        // Hashed, and looked through for its alphabet.
+        self.units += 2 * pass(text.len());
         let next = FormId(self.all.len() as u32);
         let same = *self.by_hash.entry(self.hasher.hash_one(text)).or_insert(next);
         if same != next && self.bytes(data, same) == text {

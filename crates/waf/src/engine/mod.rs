@@ -16,25 +16,29 @@ mod run;
 mod state;
 mod text;
 mod views;
+mod work;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::overlay::Overlay;
 use crate::program::EngineMode;
-use crate::record::{Record, Refusal};
+use crate::record::{Record, Refusal, WorkDone};
 use crate::ruleset::Ruleset;
 use crate::transaction::{Connection, RequestHead, ResponseHead};
 use crate::variable::Variable;
 
 use data::Data;
 use state::{LOGGING, State};
+pub use work::WorkBudget;
 
 /// Why judging cannot go on. It never means "no match".
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Failure {
     /// One of [`limits`](crate::limits): what there is too much of.
     Limit(&'static str),
+    /// The transaction's budget is spent.
+    Budget,
     /// An operator has no answer.
     Operator(String),
     /// Something panicked.
@@ -47,6 +51,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Limit(what) => write!(f, "too much: {what}"),
+            Self::Budget => f.write_str("the work budget is spent"),
             Self::Operator(why) => f.write_str(why),
             Self::Panic => f.write_str("a panic while judging"),
             Self::Overlay => f.write_str("the overlay belongs to another rule set"),
@@ -75,10 +80,14 @@ impl<'p> Core<'p> {
     /// Has every step taken down.
     pub(crate) fn explain(&mut self) {
         self.state.explained = true;
+        // Links are asked that nobody asks otherwise.
+        self.state.work.lift();
     }
 
     /// Phase 1.
     pub(crate) fn request_head(&mut self, head: &RequestHead<'_>) {
+        let line = head.method.len() + head.target.len() + head.protocol.len();
+        self.state.work.carry(line + fields_len(head.headers));
         self.phase(1, |data, state| request::head(data, state, head));
     }
 
@@ -89,6 +98,7 @@ impl<'p> Core<'p> {
     /// Phase 2.
     pub(crate) fn request_body(&mut self, body: &[u8], complete: bool) {
         let wanted = self.request_body_wanted();
+        self.state.work.carry(if wanted { body.len() } else { 0 });
         self.phase(2, |data, state| {
             data.set_flag(Variable::InboundDataError, !complete)?;
             if wanted { request_body::read(data, state, body, complete) } else { Ok(()) }
@@ -97,6 +107,7 @@ impl<'p> Core<'p> {
 
     /// Phase 3.
     pub(crate) fn response_head(&mut self, head: &ResponseHead<'_>) {
+        self.state.work.carry(head.protocol.len() + fields_len(head.headers));
         self.phase(3, |data, _| response::head(data, head));
     }
 
@@ -109,6 +120,7 @@ impl<'p> Core<'p> {
     /// Phase 4.
     pub(crate) fn response_body(&mut self, body: &[u8], complete: bool) {
         let wanted = self.response_body_wanted();
+        self.state.work.carry(if wanted { body.len() } else { 0 });
         self.phase(4, |data, _| {
             data.set_flag(Variable::OutboundDataError, !complete)?;
             if wanted {
@@ -126,7 +138,11 @@ impl<'p> Core<'p> {
 
     /// Phase 5, then the record.
     pub(crate) fn finish(mut self) -> Record {
+        let over_budget = self.state.work.is_over();
+        self.state.work.allow_logging();
         self.phase(LOGGING, |_, _| Ok(()));
+        let (units, rules) = self.state.work.close();
+        self.state.record.work = WorkDone { units, over_budget, rules };
         self.state.record.inbound_score = self.score(&self.state.ruleset.scores.inbound);
         self.state.record.outbound_score = self.score(&self.state.ruleset.scores.outbound);
         self.state.record
@@ -135,8 +151,11 @@ impl<'p> Core<'p> {
     /// Takes in what has come to be known, then runs the rules of `phase`: those too when not all could be taken in
     /// and detection lets the transaction go on.
     fn phase(&mut self, phase: u8, take_in: impl FnOnce(&mut Data, &mut State<'p>) -> Result<(), Failure>) {
-        self.step(phase, |core| take_in(&mut core.data, &mut core.state));
-        if phase == LOGGING || self.refusal().is_none() {
+        self.step(phase, |core| {
+            take_in(&mut core.data, &mut core.state)?;
+            core.state.work.keep(core.data.len(), core.data.bytes_len())
+        });
+        if phase == LOGGING || (self.refusal().is_none() && !self.state.work.is_over()) {
             self.step(phase, |core| core.state.run_phase(&core.data, phase));
         }
     }
@@ -153,4 +172,9 @@ impl<'p> Core<'p> {
     fn score(&self, slots: &[u32]) -> i64 {
         slots.iter().find_map(|slot| self.state.slot(*slot)).map_or(0, bag::Value::number)
     }
+}
+
+/// Bytes of header names and values.
+fn fields_len(fields: &[(&[u8], &[u8])]) -> usize {
+    fields.iter().map(|(name, value)| name.len() + value.len()).sum()
 }

@@ -12,3 +12,4 @@ mod hostile;
 mod language;
 mod overlay;
 mod reference;
+mod work;
