@@ -63,6 +63,12 @@ pub struct TenantState {
     pub waf_blocked: AtomicU64,
     /// Requests that the firewall would have refused in detect mode.
     pub waf_detected: AtomicU64,
+    /// Units of work that judging took.
+    pub waf_units: AtomicU64,
+    /// Requests that would have taken more than their budget.
+    pub waf_over_budget: AtomicU64,
+    /// Responses that the firewall could not decode, withheld or not.
+    pub waf_undecodable: AtomicU64,
     /// Requests refused for any other reason (limits, bad host, no backend).
     pub rejected: AtomicU64,
 }
@@ -131,6 +137,9 @@ impl TenantState {
             waf_duration: Histogram::default(),
             waf_blocked: AtomicU64::new(0),
             waf_detected: AtomicU64::new(0),
+            waf_units: AtomicU64::new(0),
+            waf_over_budget: AtomicU64::new(0),
+            waf_undecodable: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
         }
     }

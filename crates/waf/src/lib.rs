@@ -34,6 +34,7 @@ mod base;
 mod bits;
 mod check;
 mod compile;
+mod costs;
 pub mod crs;
 mod engine;
 mod error;
@@ -55,6 +56,7 @@ pub mod operator;
 pub mod transform;
 
 pub use base::base_config;
+pub use costs::RuleCost;
 pub use engine::WorkBudget;
 pub use error::{CompileError, CompileErrors, OverlayError};
 pub use files::{Files, MemFiles};

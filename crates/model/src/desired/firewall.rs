@@ -34,6 +34,10 @@ pub struct Firewall {
     /// How much of a response body is kept in memory and inspected. Default: 512KiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_body_limit: Option<ByteSize<0, 67_108_864>>,
+    /// How much work judging one request may be, in per cent of the engine's own measure; what takes more is refused.
+    /// The process file's `limits.max_work_budget` is the most. Default: 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub work_budget: Option<At<Count<1, 1_000>>>,
     /// Rules, or targets of rules, that are left out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exclusions: Vec<Exclusion>,
@@ -97,6 +101,8 @@ pub struct PolicySettings {
     pub over_limit: OverLimit,
     /// Response-body bytes inspected.
     pub response_body_limit_bytes: usize,
+    /// Work that judging may be, in per cent of the engine's measure.
+    pub work_budget_percent: u32,
 }
 
 impl Firewall {
@@ -117,6 +123,7 @@ impl Firewall {
             body_limit: own.body_limit.or(self.body_limit),
             over_limit: own.over_limit.or(self.over_limit),
             response_body_limit: own.response_body_limit.or(self.response_body_limit),
+            work_budget: own.work_budget.clone().or_else(|| self.work_budget.clone()),
             exclusions: self.exclusions.iter().chain(&own.exclusions).cloned().collect(),
         }
     }
@@ -131,6 +138,7 @@ impl Firewall {
             body_limit_bytes: self.body_limit.map_or(128 << 10, ByteSize::bytes_usize),
             over_limit: self.over_limit.unwrap_or(OverLimit::Reject),
             response_body_limit_bytes: self.response_body_limit.map_or(512 << 10, ByteSize::bytes_usize),
+            work_budget_percent: self.work_budget.as_ref().map_or(100, |percent| percent.get_u32()),
         }
     }
 }

@@ -6,7 +6,7 @@ use veloflux_model::At;
 use veloflux_model::desired::{self, Exclusion, Firewall, FirewallMode};
 use veloflux_model::located::Position;
 use veloflux_model::problem::suggestion;
-use veloflux_waf::{Levels, Mode, OverlayError, OverlaySettings, Ruleset};
+use veloflux_waf::{Levels, Mode, OverlayError, OverlaySettings, Ruleset, WorkBudget};
 
 use super::Compiler;
 use crate::{FirewallPolicy, OverLimit};
@@ -22,6 +22,7 @@ impl Compiler<'_> {
             FirewallMode::Off => return None,
         };
         let ruleset = self.ruleset(at, firewall)?;
+        self.check_work_budget(firewall);
         let levels = Levels {
             paranoia: settings.paranoia_level,
             inbound_threshold: settings.inbound_threshold,
@@ -32,7 +33,7 @@ impl Compiler<'_> {
         match ruleset.overlay(&wanted) {
             Ok(overlay) => Some(Arc::new(FirewallPolicy {
                 ruleset,
-                overlay,
+                overlay: overlay.with_work_budget(WorkBudget::percent(settings.work_budget_percent)),
                 body_limit_bytes: settings.body_limit_bytes,
                 over_limit: match settings.over_limit {
                     desired::OverLimit::Reject => OverLimit::Reject,
@@ -44,6 +45,17 @@ impl Compiler<'_> {
                 self.report_overlay(at, &error, &ruleset, firewall, &wanted);
                 None
             }
+        }
+    }
+
+    fn check_work_budget(&mut self, firewall: &Firewall) {
+        let most = self.inputs.max_work_budget_percent;
+        if let Some(percent) = firewall.work_budget.as_ref().filter(|percent| percent.get_u32() > most) {
+            self.report(
+                percent.position(),
+                format!("the work budget {} is more than this installation allows", percent.get_u32()),
+                format!("set at most {most}, or have the operator raise `limits.max_work_budget` in the process file"),
+            );
         }
     }
 

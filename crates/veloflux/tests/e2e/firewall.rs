@@ -17,7 +17,7 @@ fn rules() -> Option<PathBuf> {
 }
 
 /// An edge with the rules installed; `None`: there are none.
-fn with_rules() -> Option<Edge> {
+pub(crate) fn with_rules() -> Option<Edge> {
     let Some(rules) = rules() else {
         println!("skipped: no CRS beside the repository (data/crs-4.28.0) nor in /usr/share/modsecurity-crs");
         return None;
@@ -28,16 +28,16 @@ fn with_rules() -> Option<Edge> {
     Some(edge)
 }
 
-fn policy(backend: &Backend, policy: &str) -> String {
+pub(crate) fn policy(backend: &Backend, policy: &str) -> String {
     format!("{}\nfirewall: {{{policy}}}", forward_to(&[backend]))
 }
 
 /// A GET as a usual client writes it.
-fn get(host: &str, target: &str, accept: &str) -> String {
+pub(crate) fn get(host: &str, target: &str, accept: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: e2e/1\r\nAccept: {accept}\r\n\r\n")
 }
 
-fn post(host: &str, kind: &str, body: &str) -> String {
+pub(crate) fn post(host: &str, kind: &str, body: &str) -> String {
     format!(
         "POST /form HTTP/1.1\r\nHost: {host}\r\nUser-Agent: e2e/1\r\nAccept: */*\r\nContent-Type: {kind}\r\n\
          Content-Length: {}\r\n\r\n{body}",
@@ -45,13 +45,13 @@ fn post(host: &str, kind: &str, body: &str) -> String {
     )
 }
 
-async fn ask(edge: &Edge, request: &str) -> Response {
+pub(crate) async fn ask(edge: &Edge, request: &str) -> Response {
     let mut client = Client::plain(edge.http()).await;
     client.send(request).await;
     client.response().await
 }
 
-fn id(response: &Response) -> &str {
+pub(crate) fn id(response: &Response) -> &str {
     response.header("x-request-id").unwrap()
 }
 

@@ -4,6 +4,7 @@
 
 mod balance;
 mod broken;
+mod coded;
 mod drain;
 mod exchange;
 mod firewall;
@@ -18,3 +19,4 @@ mod routes;
 mod storm;
 mod streams;
 mod tls;
+mod work;

@@ -211,7 +211,7 @@ fn the_budget_trips_where_documented() {
         let is_over = |size| make(size).through(&ruleset, &overlay).record.work.over_budget;
         match documented.iter().find(|(known, _)| known == kind) {
             Some((_, size)) => {
-                assert_eq!([is_over(size * 3 / 4), is_over(size * 3 / 2)], [false, true], "{kind}")
+                assert_eq!([is_over(size * 3 / 4), is_over(size * 3 / 2)], [false, true], "{kind}");
             }
             None => assert!(!is_over(LARGE), "{kind}"),
         }
