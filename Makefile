@@ -3,19 +3,20 @@
 # One profile for tests, end-to-end tests and suites, so that everything is built once; see Cargo.toml.
 PROFILE := suite
 
-.PHONY: run test check conformance bench fuzz deny setup help
+.PHONY: run test check conformance bench bench-waf instructions instructions-baseline fuzz deny setup help
 
 help: ## Lists the targets.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 23
 
 run: setup ## Starts two demo tenants over HTTPS on *.localhost and prints three curl commands; Ctrl-C drains.
 	cargo build --release -p veloflux
 	exec target/release/veloflux demo --dir .run --crs "$$(scripts/crs-dir)"
 
-test: setup check ## Format, lints, all tests of the workspace, then the conformance suites.
+test: setup check ## Format, lints, all tests of the workspace, the conformance suites, then instruction counts.
 	cargo build --workspace --all-targets --profile $(PROFILE)
 	cargo nextest run --workspace --no-fail-fast --cargo-profile $(PROFILE)
 	target/$(PROFILE)/veloflux-conformance
+	@$(MAKE) --no-print-directory instructions
 
 check: ## Format and lints.
 	cargo fmt --all --check
@@ -28,6 +29,19 @@ conformance: setup ## Suites that others wrote. SUITES="crs-edge http11probe" na
 bench: setup ## CPU per request beside nginx and haproxy. BENCH="--quick --only h1-plain-256" narrows it.
 	cargo build --release -p veloflux -p veloflux-bench
 	target/release/veloflux-bench $(BENCH)
+
+bench-waf: setup ## CPU per judged request beside libmodsecurity and zentinel-modsec. BENCH="--quick --only get-page" narrows it.
+	cargo build --release --manifest-path conformance/reference/zentinel/Cargo.toml --target-dir target/zentinel
+	cargo build --release -p veloflux-bench-waf
+	target/release/veloflux-bench-waf $(BENCH)
+
+instructions: ## Counts instructions per judged request and compares them with the checked-in baseline.
+	cargo build --release -p veloflux-bench-waf --bin veloflux-instructions
+	target/release/veloflux-instructions
+
+instructions-baseline: setup ## Counts instructions and writes the baseline; the commit says why they changed.
+	cargo build --release -p veloflux-bench-waf --bin veloflux-instructions
+	target/release/veloflux-instructions --write
 
 fuzz: setup ## Fuzzes everything that parses bytes from outside. SECONDS=60 for each target; TARGETS="http1" narrows it.
 	scripts/fuzz $(or $(SECONDS),60) $(TARGETS)

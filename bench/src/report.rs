@@ -1,5 +1,7 @@
 //! What a run prints: one line per figure, then a table.
 
+use veloflux_bench_common::{median, ratio};
+
 use crate::contender::OURS;
 use crate::measure::Outcome;
 use crate::scenario::Scenario;
@@ -18,20 +20,13 @@ pub(crate) fn figures(scenario: &Scenario, results: &[Outcome]) {
     }
     let Some(ours) = results.iter().find(|outcome| outcome.name == OURS) else { return };
     for theirs in results.iter().filter(|outcome| outcome.name != OURS) {
-        let ratio = ratio(ours, theirs);
+        let ratio = ratio(&ours.cpu_us, &theirs.cpu_us);
         println!("ratio proxy/{row}/{} {ratio:.2}", theirs.name);
         if row.starts_with(BAR_ROWS) && theirs.name == "nginx" {
             let verdict = if ratio <= BAR { "held" } else { "broken" };
             println!("bar proxy/{row}/nginx {BAR:.1} {verdict}");
         }
     }
-}
-
-/// Our CPU per request over theirs: the median of the rounds' ratios. Rounds alternate, so the two halves of a ratio
-/// were measured within seconds of each other, and a machine that grows slower in between moves both.
-fn ratio(ours: &Outcome, theirs: &Outcome) -> f64 {
-    let rounds: Vec<f64> = ours.cpu_us.iter().zip(&theirs.cpu_us).map(|(a, b)| a / b).collect();
-    median(&rounds)
 }
 
 /// Prints medians, and in brackets the least and the greatest round, of every row.
@@ -45,7 +40,7 @@ pub(crate) fn table(rows: &[(Scenario, Vec<Outcome>)]) {
             let cpu = median(&outcome.cpu_us);
             let ratio = ours
                 .filter(|_| outcome.name != OURS)
-                .map_or(String::new(), |ours| format!("{:.2}", ratio(ours, outcome)));
+                .map_or(String::new(), |ours| format!("{:.2}", ratio(&ours.cpu_us, &outcome.cpu_us)));
             println!(
                 "| {} | {} | {cpu:.1} ({:.1}-{:.1}) | {:.0} | {ratio} |",
                 scenario.name,
@@ -55,28 +50,5 @@ pub(crate) fn table(rows: &[(Scenario, Vec<Outcome>)]) {
                 median(&outcome.rps),
             );
         }
-    }
-}
-
-/// The median; NaN where there is no value.
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match (sorted.len(), sorted.len() / 2) {
-        (0, _) => f64::NAN,
-        (length, middle) if length % 2 == 0 => f64::midpoint(sorted[middle - 1], sorted[middle]),
-        (_, middle) => sorted[middle],
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::median;
-
-    #[test]
-    fn medians_ignore_order_and_outliers() {
-        assert!((median(&[3.0, 1.0, 900.0, 2.0, 0.5]) - 2.0).abs() < 1e-9);
-        assert!((median(&[4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < 1e-9);
-        assert!(median(&[]).is_nan());
     }
 }

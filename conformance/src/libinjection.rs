@@ -1,15 +1,13 @@
 //! `libinjection`: the fixtures of libinjection, each an input and what the C original makes of it.
 //!
-//! `sqli` fixtures go through the firewall's own `@detectSQLi` and compare the captured fingerprint. `tokens`,
-//! `folding` and `html5` fixtures look inside the detector, which the operator does not show: they ask the library
-//! behind it. Inputs and expectations end before their last white space, as in the C original's test driver.
+//! `sqli` fixtures go through the firewall's own `@detectSQLi` and compare the captured fingerprint. `tokens` and
+//! `folding` fixtures look inside the detector; `html5` fixtures ask the library behind the one of scripts. Inputs and expectations end before their last white space, as in the C original's test driver.
 
 use std::path::Path;
 
-use libinjectionrs::sqli::{SqliTokenizer, Token, TokenType};
 use libinjectionrs::xss::{Html5Flags, Html5State};
-use libinjectionrs::{SqliFlags, SqliState};
 use veloflux_waf::operator::{Captures, DataFiles, Operator};
+use veloflux_waf::sqli::{self, Kind, Token};
 
 use crate::SuiteResult;
 use crate::tally::{Difference, Tally};
@@ -103,15 +101,11 @@ fn fingerprint(input: &[u8]) -> String {
 }
 
 fn tokens(input: &[u8]) -> String {
-    let flags = SqliFlags::FLAG_QUOTE_NONE | SqliFlags::FLAG_SQL_ANSI;
-    let mut tokenizer = SqliTokenizer::new(input, flags);
-    lines(std::iter::from_fn(|| tokenizer.next_token()).map(|token| shown(&token)))
+    lines(sqli::tokens(input).map(|token| shown(&token)))
 }
 
 fn folding(input: &[u8]) -> String {
-    let mut state = SqliState::new(input, SqliFlags::FLAG_QUOTE_NONE | SqliFlags::FLAG_SQL_ANSI);
-    let count = state.fold_tokens();
-    lines(state.tokens.iter().take(count).map(shown))
+    lines(sqli::folded(input).iter().map(shown))
 }
 
 fn html5(input: &[u8]) -> String {
@@ -129,20 +123,17 @@ fn lines(lines: impl Iterator<Item = String>) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// A token as the C original's test driver prints it: type, and value between the quotes that it had.
-fn shown(token: &Token) -> String {
-    let value = String::from_utf8_lossy(&token.val[..token.len.min(token.val.len())]);
-    let quote = |byte: u8| if byte == 0 { String::new() } else { char::from(byte).to_string() };
-    let value = match token.token_type {
-        TokenType::String => format!("{}{value}{}", quote(token.str_open), quote(token.str_close)),
-        // Of a plain variable the library keeps the signs with the name; of a quoted one it counts them.
-        TokenType::Variable if token.str_open != 0 => {
-            let signs = "@".repeat(usize::try_from(token.count).unwrap_or_default());
-            format!("{signs}{}{value}{}", quote(token.str_open), quote(token.str_close))
-        }
-        _ => value.into_owned(),
+/// A token as the C original's test driver prints it: kind, signs, and text between the quotes that it had.
+fn shown(token: &Token<'_>) -> String {
+    let quote = |quote: Option<u8>| quote.map(char::from).map(String::from).unwrap_or_default();
+    // A name's backticks are not shown.
+    let (open, close) = match token.kind {
+        Kind::String | Kind::Variable => (quote(token.open), quote(token.close)),
+        _ => Default::default(),
     };
-    format!("{} {value}", token.token_type.to_char())
+    let signs = "@".repeat(token.signs.into());
+    let text = String::from_utf8_lossy(token.text);
+    format!("{} {signs}{open}{text}{close}", char::from(token.kind.letter()))
 }
 
 /// `@detectSQLi` reads no files.

@@ -52,7 +52,7 @@ impl Firewall {
         let files = folder.with_suite_settings().in_memory("crs");
         let sources = crs::sources(&files, "crs")?;
         let ruleset = Ruleset::compile(&sources, &files).map_err(|errors| errors.to_string())?;
-        let settings = OverlaySettings { mode: Mode::Detect, levels: LEVELS, exclusions: Vec::new() };
+        let settings = OverlaySettings::new(Mode::Detect, LEVELS);
         let overlay = ruleset.overlay(&settings).map_err(|error| error.to_string())?;
         Ok(Self { ruleset, overlay })
     }

@@ -68,7 +68,7 @@ pub(super) fn run(scenario: &Scenario, file: &str, data: &Path) -> Seen {
 fn transact(ruleset: &Ruleset, scenario: &Scenario, uninspected: &mut Option<String>) -> (u16, Record) {
     const OK: u16 = 200;
     let levels = Levels { paranoia: 1, inbound_threshold: 5, outbound_threshold: 4 };
-    let settings = OverlaySettings { mode: Mode::Block, levels, exclusions: Vec::new() };
+    let settings = OverlaySettings::new(Mode::Block, levels);
     let Ok(overlay) = ruleset.overlay(&settings) else { return (0, Record::default()) };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let connection = Connection {

@@ -2,12 +2,17 @@
 //!
 //! Tenants are separate: names of pools, routes and certificates are looked up within their tenant only.
 
+mod baseline;
 mod check;
 mod firewall;
 mod pool;
 mod route;
 
-pub use firewall::{Exclusion, Firewall, FirewallMode, OverLimit, PolicySettings};
+pub use baseline::{Baseline, RuleSelection};
+pub use firewall::{
+    Exclusion, Firewall, FirewallMode, InspectedSize, OverLimit, OwnRules, PolicySettings, RuleMode,
+    RuleModes,
+};
 pub use pool::{
     Algorithm, Backend, BackendProtocol, BackendTls, CheckType, Ejection, HealthCheck, Pool, Retry,
     StickySessions,
@@ -26,6 +31,10 @@ use crate::value::{FilePath, Hostname, Name, TenantId};
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Desired {
+    /// The operator's: what every tenant's firewall is held to. Left out: nothing but that rules other than the CRS's
+    /// detection rules are pinned.
+    #[serde(default, skip_serializing_if = "Baseline::is_empty")]
+    pub baseline: Baseline,
     /// The tenants.
     pub tenants: Vec<Tenant>,
 }

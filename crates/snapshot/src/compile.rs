@@ -24,11 +24,11 @@ use std::time::SystemTime;
 
 use rustls::crypto::CryptoProvider;
 use rustls_pki_types::CertificateDer;
-use veloflux_model::desired::{self, Desired, FirewallMode};
+use veloflux_model::desired::{self, Baseline, Desired, FirewallMode};
 use veloflux_model::located::Position;
 use veloflux_model::value::Hostname;
 use veloflux_model::{Document, Problem, Report};
-use veloflux_waf::Ruleset;
+use veloflux_waf::{Ruleset, Tunable};
 
 use crate::runtime::Registry;
 use crate::{HostEntry, HostTable, Pool, Snapshot, Tenant};
@@ -95,8 +95,8 @@ pub fn rulesets_named(state: &Desired) -> BTreeSet<Option<&str>> {
     let mut named = BTreeSet::new();
     for tenant in &state.tenants {
         for own in std::iter::once(None).chain(tenant.routes.iter().map(|route| Some(&route.firewall))) {
-            let mode = own.and_then(|own| own.mode).or(tenant.firewall.mode);
-            if mode != Some(FirewallMode::Off) {
+            let mode = own.and_then(|own| own.mode.as_ref()).or(tenant.firewall.mode.as_ref());
+            if mode.is_none_or(|mode| *mode.value() != FirewallMode::Off) {
                 let ruleset = own.and_then(|own| own.ruleset.as_ref()).or(tenant.firewall.ruleset.as_ref());
                 named.insert(ruleset.map(|version| version.as_str()));
             }
@@ -119,7 +119,7 @@ pub fn compile(
     revision: u64,
 ) -> Result<Snapshot, Report> {
     Report::none_or(&inputs.state_file, state.problems())?;
-    let mut compiler = Compiler::new(inputs, registry);
+    let mut compiler = Compiler::new(&state.baseline, inputs, registry);
     let mut tenants = Vec::with_capacity(state.tenants.len());
     let mut hosts = HostTable::default();
     for tenant in &state.tenants {
@@ -136,22 +136,27 @@ pub fn compile(
 
 /// What is gathered and shared while one state is compiled.
 struct Compiler<'a> {
+    baseline: &'a Baseline,
     inputs: &'a Inputs,
     registry: &'a Registry,
     provider: Arc<CryptoProvider>,
     certificates: LoadedCertificates<'a>,
     verifiers: Verifiers<'a>,
+    /// What tenants may tune, by version of the rule set.
+    tunable: HashMap<String, Arc<Tunable>>,
     problems: Vec<Problem>,
 }
 
 impl<'a> Compiler<'a> {
-    fn new(inputs: &'a Inputs, registry: &'a Registry) -> Self {
+    fn new(baseline: &'a Baseline, inputs: &'a Inputs, registry: &'a Registry) -> Self {
         Self {
+            baseline,
             inputs,
             registry,
             provider: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
             certificates: LoadedCertificates::default(),
             verifiers: Verifiers::default(),
+            tunable: HashMap::new(),
             problems: Vec::new(),
         }
     }

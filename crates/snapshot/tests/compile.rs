@@ -324,7 +324,8 @@ fn every_dangling_exclusion_is_reported() {
     let mut inputs = inputs();
     inputs.rulesets.insert("1.0".to_owned(), Ok(ruleset()));
     inputs.active_ruleset = Some("1.0".to_owned());
-    let text = "tenants:
+    let text = "baseline: {tunable: [{rule: 100}]}
+tenants:
   - name: acme
     firewall:
       exclusions:
@@ -335,8 +336,47 @@ fn every_dangling_exclusion_is_reported() {
     let report = refused(text, &inputs);
     assert_eq!(
         report,
-        "state.yaml:6:18: no rule has the id 101\n    the rule set has 1 rules\nstate.yaml:7:17: no rule carries the tag \"attack-tset\"\n    did you mean `attack-test`?"
+        "state.yaml:7:18: no rule has the id 101\n    the rule set has 1 rules\nstate.yaml:8:17: no rule carries the tag \"attack-tset\"\n    did you mean `attack-test`?"
     );
+}
+
+#[test]
+fn what_the_operator_pins_stays_and_own_rules_say_where_they_are_wrong() {
+    let mut inputs = inputs();
+    inputs.rulesets.insert("1.0".to_owned(), Ok(ruleset()));
+    inputs.active_ruleset = Some("1.0".to_owned());
+    let state = |baseline: &str, firewall: &str| {
+        format!(
+            "baseline: {{{baseline}}}\ntenants:\n- name: acme\n  domains: [{{host: a.test}}]\n  routes:\n  \
+             - {{name: all, respond: {{}}, firewall: {{paranoia_level: 3}}}}\n  firewall:\n    {firewall}\n"
+        )
+    };
+    let open =
+        "tunable: [{tag: attack-test}], paranoia_level: 2, inbound_threshold: 3, response_body_limit: 1MiB";
+    let snapshot =
+        compiled(&state(open, "exclusions: [{rule: 100, methods: [GET], hosts: [a.test]}]"), &inputs);
+    let policy = snapshot.tenants[0].routes[0].firewall.as_ref().unwrap();
+    // What a tenant leaves out is never weaker than the baseline.
+    let levels = policy.overlay.levels();
+    assert_eq!((levels.paranoia, levels.inbound_threshold, levels.outbound_threshold), (3, 3, 4));
+    assert_eq!(policy.response_limit_bytes, 1 << 20);
+
+    let pinned =
+        "rule 100 is pinned by the operator\n    name only rules that the operator's `baseline` leaves";
+    for (baseline, firewall, expected) in [
+        ("", "exclusions: [{rule: 100}]", format!("state.yaml:8:25: {pinned}")),
+        ("tunable: [{rule: 100}], pinned: [{tag: attack-test}]", "exclusions: [{rules: 1-200}]", format!("state.yaml:8:26: {pinned}")),
+        ("", "rule_modes: [{tag: attack-test, mode: detect}]", format!("state.yaml:8:24: {pinned}")),
+        (
+            "",
+            "rules: [{name: mine, text: 'SecRuleEngine Off'}]",
+            "state.yaml:8:32: mine:1:1: the directive SecRuleEngine is not for own rules: the mode is set in the tenant's firewall settings: SecRuleEngine\n    the place behind".to_owned(),
+        ),
+    ] {
+        let report = refused(&state(baseline, firewall), &inputs);
+        assert!(report.starts_with(&expected), "{report}");
+        assert_eq!(report.lines().count(), 2, "told once, not again for each route: {report}");
+    }
 }
 
 /// Tenants in the test of size, and the time in which an unoptimised build must parse and compile them.

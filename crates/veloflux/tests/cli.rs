@@ -168,13 +168,17 @@ fn a_policy_finds_the_active_rule_set_and_its_exclusions_are_checked() {
     let good = release(folder.path(), "good", "@contains");
     veloflux(folder.path(), &["crs", "--data-dir", "data", "install", "--from", &good]);
     fs::write(folder.path().join("veloflux.yaml"), PROCESS).unwrap();
-    let state =
-        |rule: u32| format!("tenants:\n  - name: acme\n    firewall: {{exclusions: [{{rule: {rule}}}]}}\n");
+    let state = |rule: u32| {
+        format!(
+            "baseline: {{tunable: [{{rules: 9000-9999}}]}}\ntenants:\n  - name: acme\n    \
+                 firewall: {{exclusions: [{{rule: {rule}}}]}}\n"
+        )
+    };
     fs::write(folder.path().join("state.yaml"), state(9100)).unwrap();
     assert_eq!(stderr(&veloflux(folder.path(), &["check"])), "");
     fs::write(folder.path().join("state.yaml"), state(9101)).unwrap();
     let refused = stderr(&veloflux(folder.path(), &["check"]));
-    assert!(refused.starts_with("state.yaml:3:36: no rule has the id 9101"), "{refused}");
+    assert!(refused.starts_with("state.yaml:4:36: no rule has the id 9101"), "{refused}");
 }
 
 #[test]

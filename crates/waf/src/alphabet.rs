@@ -10,7 +10,7 @@ pub(crate) struct Alphabet(u128);
 const LAST: u8 = 0x7f;
 
 /// Per byte, its bit.
-const BITS: [u128; 256] = {
+const BIT_OF: [u128; 256] = {
     let mut bits = [1 << LAST; 256];
     let mut byte = 0;
     while byte < LAST {
@@ -22,14 +22,15 @@ const BITS: [u128; 256] = {
 
 impl Alphabet {
     pub(crate) const EMPTY: Self = Self(0);
-    pub(crate) const ANY: Self = Self(u128::MAX);
+    /// How many bits an alphabet may have.
+    pub(crate) const BITS: usize = 128;
 
     /// The bytes of `text`.
     pub(crate) const fn of(text: &[u8]) -> Self {
         let mut bits = 0;
         let mut rest = text;
         while let [byte, tail @ ..] = rest {
-            bits |= BITS[*byte as usize];
+            bits |= BIT_OF[*byte as usize];
             rest = tail;
         }
         Self(bits)
@@ -40,7 +41,7 @@ impl Alphabet {
         let mut bits = 0;
         let mut byte = first as usize;
         while byte <= last as usize {
-            bits |= BITS[byte];
+            bits |= BIT_OF[byte];
             byte += 1;
         }
         Self(bits)
@@ -53,6 +54,16 @@ impl Alphabet {
     /// Whether a byte may be in both.
     pub(crate) const fn meets(self, other: Self) -> bool {
         self.0 & other.0 != 0
+    }
+
+    /// Its bits, each below [`Alphabet::BITS`].
+    pub(crate) fn bits(self) -> impl Iterator<Item = usize> {
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let bit = left.trailing_zeros() as usize;
+            left &= left.wrapping_sub(1);
+            (bit < Self::BITS).then_some(bit)
+        })
     }
 
     /// How many bits it has.
@@ -71,6 +82,12 @@ mod tests {
         assert!(plain.meets(Alphabet::of(b"w")) && !plain.meets(Alphabet::of(b"(<'")));
         assert!(!Alphabet::EMPTY.meets(Alphabet::range(0, 0xff)));
         assert!(!plain.meets(Alphabet::range(0x80, 0xff)));
+    }
+
+    #[test]
+    fn bits_are_those_of_the_bytes() {
+        assert_eq!(Alphabet::of(b"b\0b\xff").bits().collect::<Vec<_>>(), [0, 98, 127]);
+        assert_eq!(Alphabet::EMPTY.bits().count(), 0);
     }
 
     #[test]

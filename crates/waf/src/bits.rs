@@ -25,6 +25,13 @@ impl RuleBits {
         }
     }
 
+    /// Takes away all of `other`, a set over the same rules.
+    pub(crate) fn subtract(&mut self, other: &Self) {
+        for (word, less) in self.0.iter_mut().zip(&other.0) {
+            *word &= !less;
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.iter().all(|word| *word == 0)
     }
@@ -43,5 +50,7 @@ mod tests {
         more.insert(0);
         more.extend(&some);
         assert!(more.contains(0) && more.contains(129) && !more.contains(64));
+        more.subtract(&some);
+        assert!(more.contains(0) && !more.contains(129));
     }
 }

@@ -1,7 +1,7 @@
 //! What a rule link asks of a value: an operator, compiled as far as its argument allows.
 
 use crate::files::Files;
-use crate::operator::{DataFiles, Operator, RuntimeOperator};
+use crate::operator::{DataFiles, Operator, PatternLimits, RuntimeOperator};
 use crate::program::Names;
 use crate::seclang::OperatorText;
 use crate::template::{self, Template};
@@ -18,12 +18,12 @@ pub(crate) enum Check {
 }
 
 impl Check {
-    /// Compiles `operator`, which the rule file `from` names files for.
+    /// Compiles `operator`, which may name files.
     pub(crate) fn compile(
         operator: &OperatorText,
         names: &mut Names,
         files: &dyn Files,
-        from: &str,
+        patterns: PatternLimits,
     ) -> Result<Self, String> {
         let name = operator.name.to_ascii_lowercase();
         if name == "unconditionalmatch" {
@@ -36,7 +36,8 @@ impl Check {
                 None => Err(format!("the argument of @{} cannot hold macros", operator.name)),
             };
         }
-        Operator::compile(&name, &operator.argument, &DataOf { files, from })
+        let from = &operator.place.file;
+        Operator::compile_within(patterns, &name, &operator.argument, &DataOf { files, from })
             .map(Self::Compiled)
             .map_err(|error| error.to_string())
     }

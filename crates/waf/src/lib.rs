@@ -17,7 +17,7 @@
 //! let ruleset = Ruleset::compile(&[source], &MemFiles::new())?;
 //!
 //! let levels = Levels { paranoia: 1, inbound_threshold: 5, outbound_threshold: 4 };
-//! let overlay = ruleset.overlay(&OverlaySettings { mode: Mode::Block, levels, exclusions: vec![] })?;
+//! let overlay = ruleset.overlay(&OverlaySettings::new(Mode::Block, levels))?;
 //!
 //! let address = ([192, 0, 2, 1], 443).into();
 //! let connection = Connection { client: address, server: address, request_id: "1", now_unix_us: 0 };
@@ -50,17 +50,28 @@ mod step;
 mod template;
 mod transaction;
 mod variable;
+mod walk;
 
 pub mod body;
 pub mod operator;
+pub mod sqli;
 pub mod transform;
+
+/// Forgets what this thread remembers of values that come again and again, such as header fields: the next transaction
+/// judges all of its values anew. Changes no verdict; for measurement.
+pub fn forget_values() {
+    engine::forget_values();
+}
 
 pub use base::base_config;
 pub use costs::RuleCost;
 pub use engine::WorkBudget;
-pub use error::{CompileError, CompileErrors, OverlayError};
+pub use error::{CompileError, CompileErrors, OverlayError, OverlayErrors, Part};
 pub use files::{Files, MemFiles};
-pub use overlay::{Exclusion, Levels, Mode, Overlay, OverlaySettings};
+pub use overlay::{
+    Condition, Exclusion, Levels, Mode, Overlay, OverlaySettings, PathCondition, RuleMode, RuleSelector,
+    Tunable, Tuning,
+};
 pub use record::{Cause, Internal, Match, Record, Refusal, RuleWork, WorkDone};
 pub use ruleset::{Note, RuleInfo, Ruleset, Severity, Source};
 pub use step::{Skip, Step};

@@ -18,8 +18,22 @@ pub const TRANSFORMATIONS: usize = 32;
 pub const ERRORS: usize = 200;
 /// Remarks kept about what has no effect.
 pub const NOTES: usize = 1_000;
-/// Exclusions of one tenant.
+/// Exclusions and rules with modes of one tenant or route.
 pub const EXCLUSIONS: usize = 4_096;
+/// Exclusions of one tenant or route whose target is a pattern.
+pub const EXCLUSION_PATTERNS: usize = 64;
+/// Rules of one tenant or route of its own, every link of a chain counted.
+pub const OWN_RULES: usize = 100;
+/// Bytes of the text of such rules.
+pub const OWN_RULES_BYTES: usize = 64 << 10;
+/// Ids of such rules, first and last: within the range that ModSecurity reserves for local use, apart from the base
+/// configuration's.
+pub const OWN_RULE_IDS: (u32, u32) = (10_000, 99_999);
+/// Bytes that the automaton (Thompson NFA) of one pattern in such rules may take. It bounds the work per byte of input:
+/// a byte is looked at once for each state at most.
+pub const OWN_PATTERN_BYTES: usize = 32 << 10;
+/// Bytes of the lazily built automaton of such a pattern, per thread that runs it.
+pub const OWN_AUTOMATON_BYTES: usize = 256 << 10;
 
 /// Values (arguments, headers, cookies, files) of one transaction; more are an error that fails the transaction.
 pub const VALUES: usize = 20_000;

@@ -14,6 +14,7 @@ use crate::seclang::OperatorText;
 use crate::template::Template;
 use crate::transform::Transformation;
 use crate::variable::{Variable, Variables};
+use crate::walk::Walk;
 
 /// All rules and what they share.
 pub(crate) struct Program {
@@ -24,8 +25,12 @@ pub(crate) struct Program {
     pub(crate) chains: Chains,
     /// `None`: every check is asked about every value.
     pub(crate) filter: Option<Filter>,
-    pub(crate) views: Box<[View]>,
+    /// Per rule, what tells without a look at the rule that it cannot match.
+    pub(crate) gates: Box<[Gate]>,
+    /// Values that links look at.
     pub(crate) shown: Box<[Shown]>,
+    /// Per audience, the indices in `shown` of what its links look at, in the order of their targets.
+    pub(crate) audiences: Box<[Box<[u32]>]>,
     /// The variables that some rule reads: others need not be made.
     pub(crate) variables: Variables,
 }
@@ -137,28 +142,45 @@ impl Compare {
     }
 }
 
-/// The filter's knowledge of a link's check, for links that match only where the check does.
+/// The filter's knowledge of a link's check.
 #[derive(Debug)]
 pub(crate) struct Sieve {
     pub(crate) check: CheckId,
-    /// What the link looks at, as indices of the program's views. `None` if it looks at what rules set, too.
-    pub(crate) views: Option<Box<[u32]>>,
+    /// Who looks at the same; `None` if the link looks at what rules set, too.
+    pub(crate) audience: Option<u32>,
 }
 
-/// Values in one form, such as all arguments URL-decoded and in lower case. Many links share one, and what the filter
-/// says of its values together is found once per phase. Members that single links take away are included.
-#[derive(Debug)]
-pub(crate) struct View {
-    /// Index of the values.
-    pub(crate) shown: u32,
-    pub(crate) chain: ChainId,
+/// What tells of a rule's first link that it cannot match. Kept apart from rules: a phase passes by most of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Gate {
+    /// Nothing.
+    Open,
+    /// The number in one TX variable.
+    Variable { slot: u32, compare: Compare },
+    /// The filter.
+    Values { check: CheckId, audience: u32 },
 }
 
-/// Values of request or response that views show.
+impl Gate {
+    /// The gate of a link.
+    pub(crate) fn of(link: &Link) -> Self {
+        if let Some((slot, compare)) = link.gate.zip(link.compare) {
+            return Self::Variable { slot, compare };
+        }
+        match link.sieve {
+            Some(Sieve { check, audience: Some(audience) }) => Self::Values { check, audience },
+            _ => Self::Open,
+        }
+    }
+}
+
+/// Values of request or response that links look at, and how.
 #[derive(Debug)]
 pub(crate) struct Shown {
     pub(crate) variable: Variable,
     pub(crate) select: Select,
+    /// After which chains. Members that single links take away are included.
+    pub(crate) walk: Walk,
 }
 
 /// A variable, or members of one, or their number.
@@ -240,6 +262,15 @@ pub(crate) enum Control {
     ResponseBodyAccess(bool),
     SetSession(Template),
     SetUser(Template),
+    /// Of a tenant's own rules: something of the shared rule set does not apply to the transaction.
+    Exclude(Exclude),
+}
+
+/// What a tenant's own rule takes away, as bits of the shared rule set.
+#[derive(Debug, Clone)]
+pub(crate) enum Exclude {
+    Rules(RuleBits),
+    Target(Exception),
 }
 
 /// `SecRuleEngine` and `ctl:ruleEngine`.
@@ -279,7 +310,7 @@ impl BodyProcessor {
 }
 
 /// A chain of transformations: a node of [`Chains`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ChainId(pub(crate) u32);
 
 impl ChainId {
@@ -330,21 +361,6 @@ impl Chains {
     /// The chain's transformations, in order.
     pub(crate) fn steps(&self, chain: ChainId) -> &[Transformation] {
         &self.nodes[chain.0 as usize].steps
-    }
-
-    /// The steps of the chain that may change one of the values whose bytes are all in `alphabet`.
-    pub(crate) fn steps_that_touch(
-        &self,
-        chain: ChainId,
-        mut alphabet: Alphabet,
-    ) -> impl Iterator<Item = Transformation> {
-        self.steps(chain).iter().copied().filter(move |step| {
-            let may_change = step.touches().is_none_or(|touches| touches.meets(alphabet));
-            if may_change {
-                alphabet = alphabet.with(step.adds());
-            }
-            may_change
-        })
     }
 
     /// Whether a value of this alphabet may change in the chain.
@@ -433,8 +449,6 @@ mod tests {
         let changes = |value: &[u8]| chains.may_change(chain, Alphabet::of(value));
         assert!(changes(b"A") && changes(b"%41") && !changes(b"a-b 1"));
         assert!(!chains.may_change(ChainId::RAW, Alphabet::range(0, 0xff)));
-        let touching: Vec<_> = chains.steps_that_touch(chain, Alphabet::of(b"Ab")).collect();
-        assert_eq!(touching, [Lowercase]);
         let digest = chains.intern(&[Lowercase, Transformation::Sha1]);
         assert!(chains.may_change(digest, Alphabet::EMPTY));
     }

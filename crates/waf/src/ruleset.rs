@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::compile::Settings;
 use crate::costs::{RuleCost, RuleCosts};
-use crate::error::{CompileErrors, OverlayError};
+use crate::error::{CompileErrors, OverlayErrors};
 use crate::files::Files;
-use crate::overlay::{Overlay, OverlaySettings};
+use crate::overlay::{Overlay, OverlaySettings, Scope, Tunable, Tuning};
 use crate::program::{Names, Program};
 use crate::record::WorkDone;
 
@@ -177,9 +177,23 @@ impl Ruleset {
         &self.notes
     }
 
-    /// Compiles a tenant's settings against these rules.
-    pub fn overlay(&self, settings: &OverlaySettings) -> Result<Overlay, OverlayError> {
-        Overlay::new(self, settings)
+    /// Compiles an operator's settings against these rules: all rules may be tuned. The rule set is not compiled again.
+    pub fn overlay(&self, settings: &OverlaySettings) -> Result<Overlay, OverlayErrors> {
+        Overlay::new(Scope { ruleset: self, tunable: None }, settings)
+    }
+
+    /// Compiles a tenant's settings against these rules, of which it may tune those in `tunable` only.
+    pub fn tenant_overlay(
+        &self,
+        settings: &OverlaySettings,
+        tunable: &Tunable,
+    ) -> Result<Overlay, OverlayErrors> {
+        Overlay::new(Scope { ruleset: self, tunable: Some(tunable) }, settings)
+    }
+
+    /// The rules that tenants may tune according to `tuning`.
+    pub fn tunable(&self, tuning: &Tuning) -> Tunable {
+        Tunable::new(self, tuning)
     }
 }
 

@@ -6,11 +6,12 @@ use std::fmt::Display;
 use std::hash::Hash;
 
 use super::{
-    BackendTls, CheckType, Desired, Exclusion, Firewall, HealthCheck, PathPattern, Pool, Route, Tenant,
+    BackendTls, Baseline, CheckType, Desired, Exclusion, Firewall, HealthCheck, PathPattern, Pool, Route,
+    RuleModes, RuleSelection, Tenant,
 };
 use crate::located::{At, Position};
 use crate::problem::{Problem, suggestion};
-use crate::value::Hostname;
+use crate::value::{Count, Hostname, RuleRange, RuleTag};
 use crate::yaml::Document;
 
 /// Most tenants of one installation.
@@ -36,9 +37,12 @@ impl Document for Desired {
         let mut check = Check::default();
         check.length("tenants", Position::default(), self.tenants.len(), 0, MAX_TENANTS);
         check.unique("tenant", self.tenants.iter().map(|tenant| &tenant.name));
+        check.baseline(&self.baseline);
         let owners = check.owners(self);
         for tenant in &self.tenants {
             check.tenant(tenant, &owners);
+            let firewalls = tenant.routes.iter().map(|route| &route.firewall).chain([&tenant.firewall]);
+            check.problems.extend(firewalls.flat_map(|firewall| self.baseline.problems(firewall)));
         }
         check.problems
     }
@@ -134,7 +138,7 @@ impl Check {
         for route in &tenant.routes {
             self.route(tenant, route, &pools, owners);
         }
-        self.firewall(at, &tenant.firewall);
+        self.firewall(tenant, at, &tenant.firewall, owners);
     }
 
     fn reference(&mut self, what: &str, position: Position, name: &str, known: &HashSet<&str>) {
@@ -234,7 +238,7 @@ impl Check {
         if let Some(respond) = &route.respond {
             self.length("bytes in `body`", respond.body.position(), respond.body.len(), 0, MAX_RESPONSE_BODY);
         }
-        self.firewall(at, &route.firewall);
+        self.firewall(tenant, at, &route.firewall, owners);
     }
 
     fn route_host(&mut self, tenant: &Tenant, host: &At<Hostname>, owners: &Owners<'_>) {
@@ -258,25 +262,62 @@ impl Check {
         }
     }
 
-    fn firewall(&mut self, at: Position, firewall: &Firewall) {
+    fn firewall(&mut self, tenant: &Tenant, at: Position, firewall: &Firewall, owners: &Owners<'_>) {
         self.length("exclusions", at, firewall.exclusions.len(), 0, MAX_ENTRIES);
+        self.length("rule modes", at, firewall.rule_modes.len(), 0, MAX_ENTRIES);
+        self.length("rule texts", at, firewall.rules.len(), 0, MAX_ENTRIES);
         for exclusion in &firewall.exclusions {
             self.exclusion(at, exclusion);
+            for host in &exclusion.hosts {
+                self.route_host(tenant, host, owners);
+            }
+            self.unique("host", exclusion.hosts.iter());
         }
+        for RuleModes { rule, rules, tag, mode } in &firewall.rule_modes {
+            let named = named(rule.as_ref(), rules.as_ref(), tag.as_ref());
+            self.one_kind(named, mode.position(), "this mode does not say for which rules");
+        }
+        self.unique("rule text", firewall.rules.iter().map(|rules| &rules.name));
     }
 
     fn exclusion(&mut self, at: Position, exclusion: &Exclusion) {
-        let Exclusion { rule, rules, tag, target } = exclusion;
-        let named = [
-            rule.as_ref().map(At::position),
-            rules.as_ref().map(At::position),
-            tag.as_ref().map(At::position),
-        ];
+        let Exclusion { rule, rules, tag, target, .. } = exclusion;
+        let named = named(rule.as_ref(), rules.as_ref(), tag.as_ref());
+        if named.iter().all(Option::is_none) && target.is_some() {
+            return;
+        }
+        let at = target.as_ref().map_or(at, At::position);
+        self.one_kind(named, at, "this exclusion does not say which rules it means");
+    }
+
+    fn baseline(&mut self, baseline: &Baseline) {
+        for selections in [&baseline.tunable, &baseline.pinned] {
+            self.length("entries of the baseline", Position::default(), selections.len(), 0, MAX_ENTRIES);
+            for RuleSelection { rule, rules, tag } in selections {
+                let named = named(rule.as_ref(), rules.as_ref(), tag.as_ref());
+                self.one_kind(
+                    named,
+                    Position::default(),
+                    "an entry of the baseline does not say which rules it means",
+                );
+            }
+        }
+        self.unique("version", baseline.rulesets.iter());
+    }
+
+    /// Reports whoever names rules by none or several of the keys.
+    fn one_kind(&mut self, named: [Option<Position>; 3], at: Position, message: &str) {
         if named.iter().flatten().count() != 1 {
-            let position =
-                named.into_iter().flatten().last().or(target.as_ref().map(At::position)).unwrap_or(at);
-            let hint = "name the rules by exactly one of `rule`, `rules` and `tag`";
-            self.report(position, "this exclusion does not say which rules it means", hint);
+            let position = named.into_iter().flatten().last().unwrap_or(at);
+            self.report(position, message, "name the rules by exactly one of `rule`, `rules` and `tag`");
         }
     }
+}
+
+fn named(
+    rule: Option<&At<Count<1, 4_294_967_295>>>,
+    rules: Option<&At<RuleRange>>,
+    tag: Option<&At<RuleTag>>,
+) -> [Option<Position>; 3] {
+    [rule.map(At::position), rules.map(At::position), tag.map(At::position)]
 }

@@ -35,7 +35,7 @@ fn eval(args: &Eval) -> Outcome {
     let ruleset = rules::compile(&args.rules)?;
     let (inbound_threshold, outbound_threshold) = THRESHOLDS;
     let levels = Levels { paranoia: args.level, inbound_threshold, outbound_threshold };
-    let settings = OverlaySettings { mode: Mode::Block, levels, exclusions: Vec::new() };
+    let settings = OverlaySettings::new(Mode::Block, levels);
     let overlay = ruleset.overlay(&settings).map_err(|error| Failure::new(error.to_string()))?;
 
     let mut record = transact(&ruleset, &overlay, &request, true);

@@ -1,7 +1,7 @@
 //! What a rule's actions mean: the table of every action, and the actions of one link gathered.
 
 use crate::limits;
-use crate::program::{Allow, BodyProcessor, EngineMode};
+use crate::program::{Allow, BodyProcessor, EngineMode, Exclude};
 use crate::ruleset::Severity;
 use crate::seclang::{Action, Mistake, Place};
 use crate::transform::Transformation;
@@ -62,6 +62,8 @@ pub(super) enum ControlText {
     ResponseBodyAccess(bool),
     SetSession(String),
     SetUser(String),
+    /// What a tenant's rule takes away from the rule set's rules.
+    Exclude(Exclude),
 }
 
 /// Which rules are meant.

@@ -6,16 +6,18 @@ use std::sync::Arc;
 
 use super::Gathered;
 use super::actions::{ControlText, Disruptive, RuleFilter, Text};
+use super::audience::Audiences;
 use super::draft::{LinkDraft, RuleDraft};
 use super::targets;
 use crate::bits::RuleBits;
 use crate::check::Check;
 use crate::files::Files;
-use crate::filter::FilterBuilder;
+use crate::filter::{FilterBuilder, Need};
 use crate::limits;
+use crate::operator::PatternLimits;
 use crate::program::{
-    ChainId, Chains, Change, ChangeKind, Compare, Control, Exception, Link, MemberName, Names, Outcome,
-    Program, Rule, Select, Shown, Sieve, Target, View,
+    ChainId, Chains, Change, ChangeKind, Compare, Control, Exception, Gate, Link, MemberName, Names, Outcome,
+    Program, Rule, Select, Sieve, Target,
 };
 use crate::ruleset::{RuleInfo, Ruleset};
 use crate::seclang::{Mistake, Place};
@@ -29,19 +31,25 @@ const DENY_STATUS: u16 = 403;
 const REDIRECT_STATUS: u16 = 302;
 
 /// Builds the rule set; what is wrong goes to `mistakes`, and then the result is not to be used.
-pub(super) fn build(gathered: Gathered, files: &dyn Files, mistakes: &mut Vec<Mistake>) -> Ruleset {
+pub(super) fn build(
+    gathered: Gathered,
+    files: &dyn Files,
+    patterns: PatternLimits,
+    mistakes: &mut Vec<Mistake>,
+) -> Ruleset {
     check_ids(&gathered, mistakes);
     let mut builder = Builder {
         gathered: &gathered,
         files,
+        patterns,
         names: Names::default(),
         chains: Chains::default(),
         tags: HashMap::new(),
         variables: Variables::default(),
         filter: FilterBuilder::default(),
-        views: Views::default(),
+        audiences: Audiences::default(),
     };
-    let mut rules = Vec::with_capacity(gathered.rules.len());
+    let mut rules: Vec<Rule> = Vec::with_capacity(gathered.rules.len());
     for (index, draft) in gathered.rules.iter().enumerate() {
         if mistakes.len() >= limits::ERRORS {
             break;
@@ -51,9 +59,10 @@ pub(super) fn build(gathered: Gathered, files: &dyn Files, mistakes: &mut Vec<Mi
             Err(mistake) => mistakes.push(mistake),
         }
     }
-    let Builder { names, chains, variables, filter, views, .. } = builder;
-    // Without a filter every check is asked: slower, and just as right.
-    let filter = filter.build().ok();
+    let Builder { names, chains, variables, filter, mut audiences, .. } = builder;
+    let filter = filter.build();
+    let shown = audiences.shown(&chains, filter.words());
+    let gates = rules.iter().map(|rule| rule.links.first().map_or(Gate::Open, Gate::of)).collect();
     let phases = [1, 2, 3, 4, 5].map(|phase| {
         let of_phase = gathered.rules.iter().enumerate().filter(|(_, rule)| rule.phase == phase);
         of_phase.map(|(index, _)| index as u32).collect()
@@ -64,9 +73,10 @@ pub(super) fn build(gathered: Gathered, files: &dyn Files, mistakes: &mut Vec<Mi
         phases,
         names,
         chains,
-        filter,
-        views: views.list.into(),
-        shown: views.shown.into(),
+        filter: Some(filter),
+        gates,
+        shown,
+        audiences: audiences.into_list(),
         variables,
     };
     Ruleset::new(program, settings, signatures, notes)
@@ -90,36 +100,13 @@ fn check_ids(gathered: &Gathered, mistakes: &mut Vec<Mistake>) {
 struct Builder<'a> {
     gathered: &'a Gathered,
     files: &'a dyn Files,
+    patterns: PatternLimits,
     names: Names,
     chains: Chains,
     tags: HashMap<String, Arc<str>>,
     variables: Variables,
     filter: FilterBuilder,
-    views: Views,
-}
-
-/// The views that links share, each once.
-#[derive(Default)]
-struct Views {
-    list: Vec<View>,
-    known: HashMap<(u32, ChainId), u32>,
-    shown: Vec<Shown>,
-    /// By what they are, written out: patterns have no equality of their own.
-    known_shown: HashMap<String, u32>,
-}
-
-impl Views {
-    fn intern(&mut self, target: &Target, chain: ChainId) -> u32 {
-        let Target { variable, select, .. } = target;
-        let shown = *self.known_shown.entry(format!("{variable:?} {select:?}")).or_insert_with(|| {
-            self.shown.push(Shown { variable: *variable, select: select.clone() });
-            self.shown.len() as u32 - 1
-        });
-        *self.known.entry((shown, chain)).or_insert_with(|| {
-            self.list.push(View { shown, chain });
-            self.list.len() as u32 - 1
-        })
-    }
+    audiences: Audiences,
 }
 
 impl Builder<'_> {
@@ -172,11 +159,9 @@ impl Builder<'_> {
                         text: texts[index].variable.clone(),
                         message,
                     })?;
-                let from = &operator.place.file;
-                let check =
-                    Check::compile(operator, &mut self.names, self.files, from).map_err(|message| {
-                        Mistake { place: operator.place.clone(), text: String::new(), message }
-                    })?;
+                let check = Check::compile(operator, &mut self.names, self.files, self.patterns).map_err(
+                    |message| Mistake { place: operator.place.clone(), text: String::new(), message },
+                )?;
                 (false, targets, check, operator.negated)
             }
         };
@@ -205,7 +190,7 @@ impl Builder<'_> {
         let compare = compare(link, &transformations);
         Ok(Link {
             action,
-            sieve: if negated { None } else { self.sieve(&check, &targets, &stages) },
+            sieve: if compare.is_some() { None } else { self.sieve(&check, negated, &targets, &stages) },
             gate: compare.and_then(|_| only_slot(&targets)),
             compare,
             targets: targets.into(),
@@ -220,16 +205,19 @@ impl Builder<'_> {
         })
     }
 
-    /// What the filter can say of a link that is not negated.
-    fn sieve(&mut self, check: &Check, targets: &[Target], stages: &[ChainId]) -> Option<Sieve> {
+    /// What the filter can say of a link. Of one that matches where its check does not, it knows no need.
+    fn sieve(
+        &mut self,
+        check: &Check,
+        negated: bool,
+        targets: &[Target],
+        stages: &[ChainId],
+    ) -> Option<Sieve> {
         let Check::Compiled(operator) = check else { return None };
-        let check = self.filter.add(operator.need())?;
+        let check = self.filter.add(if negated { Need::default() } else { operator.need() });
         let is_settled = targets.iter().all(|target| !target.count && target.variable.is_settled());
-        let views = is_settled.then(|| {
-            let pairs = targets.iter().flat_map(|target| stages.iter().map(move |stage| (target, *stage)));
-            pairs.map(|(target, stage)| self.views.intern(target, stage)).collect()
-        });
-        Some(Sieve { check, views })
+        let audience = is_settled.then(|| self.audiences.add(targets, stages, check));
+        Some(Sieve { check, audience })
     }
 
     fn note(&mut self, template: &Template) {
@@ -339,6 +327,7 @@ impl Builder<'_> {
             ControlText::ResponseBodyAccess(on) => Control::ResponseBodyAccess(*on),
             ControlText::SetSession(text) => Control::SetSession(self.template(text)?),
             ControlText::SetUser(text) => Control::SetUser(self.template(text)?),
+            ControlText::Exclude(exclude) => Control::Exclude(exclude.clone()),
         })
     }
 

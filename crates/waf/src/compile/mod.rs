@@ -3,10 +3,12 @@
 //! A mistake does not stop the compiler: it goes on and tells all of them. A rule set with one mistake is none.
 
 mod actions;
+mod audience;
 mod build;
 mod draft;
 mod settings;
 mod targets;
+mod tenant;
 mod updates;
 
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use crate::check;
 use crate::error::{CompileError, CompileErrors};
 use crate::files::Files;
 use crate::limits;
+use crate::operator::PatternLimits;
 use crate::ruleset::{Note, Ruleset, Source};
 use crate::seclang::{self, Argument, Directive, Mistake, Place};
 
@@ -23,6 +26,7 @@ use draft::{Defaults, LinkDraft, Marker, RuleDraft};
 use settings::Applied;
 pub(crate) use settings::Settings;
 pub(crate) use targets::{exception_target, macro_target};
+pub(crate) use tenant::compile_own;
 use updates::Update;
 
 /// Compiles `sources`, in order.
@@ -34,7 +38,12 @@ pub(crate) fn compile(sources: &[Source], files: &dyn Files) -> Result<Ruleset, 
     reader.close_chain();
     let Reader { mut gathered, mut mistakes, .. } = reader;
     updates::apply(&mut gathered, &mut mistakes);
-    let ruleset = build::build(gathered, files, &mut mistakes);
+    let ruleset = build::build(gathered, files, PatternLimits::default(), &mut mistakes);
+    usable(ruleset, mistakes)
+}
+
+/// The rule set, unless there are mistakes.
+fn usable(ruleset: Ruleset, mut mistakes: Vec<Mistake>) -> Result<Ruleset, CompileErrors> {
     if mistakes.is_empty() {
         return Ok(ruleset);
     }

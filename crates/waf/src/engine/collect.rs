@@ -9,13 +9,22 @@ use crate::program::{Link, Select, Shown, Target};
 use crate::variable::Variable;
 
 impl Data {
-    /// Each value that `shown` stands for.
-    pub(super) fn each(&self, shown: &Shown) -> impl Iterator<Item = ValueId> {
+    /// Each value that `shown` stands for, with its name if it is a member of a collection.
+    pub(super) fn each(&self, shown: &Shown) -> impl Iterator<Item = (Option<ValueId>, ValueId)> {
         let (members, shows) = groups(shown.variable).unwrap_or((&[], Shows::Values));
-        let scalar = members.is_empty().then(|| self.scalar(shown.variable));
+        let scalar = members.is_empty().then(|| (None, self.scalar(shown.variable)));
         let members = members.iter().flat_map(|group| self.members(*group));
         let members = members.filter(|member| shown.select.covers(self.get(member.key)));
-        scalar.into_iter().chain(members.map(move |member| shows.of(*member)))
+        scalar.into_iter().chain(members.map(move |member| (Some(member.key), shows.of(*member))))
+    }
+
+    /// A number that differs when `variable` stands for other values than before: members are only ever added. Not 0.
+    pub(super) fn stamp(&self, variable: Variable) -> u64 {
+        let stamp = match groups(variable) {
+            Some((groups, _)) => groups.iter().map(|group| self.members(*group).len() as u64).sum(),
+            None => self.scalar(variable).index() as u64,
+        };
+        stamp + 1
     }
 }
 
@@ -147,7 +156,7 @@ impl<'p> State<'p> {
     }
 
     /// Whether the member `key` of the target (or, without, the whole target) does not count for the current rule.
-    fn is_excepted(&self, target: &Target, key: Option<&[u8]>) -> bool {
+    pub(super) fn is_excepted(&self, target: &Target, key: Option<&[u8]>) -> bool {
         if let Some(key) = key
             && target.except.iter().any(|except| except.covers(key))
         {

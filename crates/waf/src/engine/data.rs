@@ -53,6 +53,7 @@ impl Group {
 }
 
 /// All values of one transaction.
+#[derive(Debug)]
 pub(super) struct Data {
     bytes: Vec<u8>,
     values: Vec<Range<usize>>,
@@ -70,6 +71,19 @@ impl Data {
             groups: [const { Vec::new() }; Group::COUNT],
             scalars: [None; Variable::COUNT],
         }
+    }
+
+    /// Forgets everything, and keeps the room that it took.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.values.truncate(1);
+        self.groups.iter_mut().for_each(Vec::clear);
+        self.scalars = [None; Variable::COUNT];
+    }
+
+    /// Bytes of room that is kept.
+    pub(super) fn room(&self) -> usize {
+        self.bytes.capacity() + self.values.capacity() * size_of::<Range<usize>>()
     }
 
     /// Keeps a value.

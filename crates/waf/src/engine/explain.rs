@@ -5,7 +5,7 @@ use super::data::Data;
 use super::state::{Place, State};
 use super::text::Named;
 use crate::limits;
-use crate::program::{ChainId, Chains, Control, EngineMode, Outcome};
+use crate::program::{ChainId, Chains, Control, EngineMode, Exclude, Outcome};
 use crate::step::{Skip, Step};
 use crate::transform::Transformation;
 use crate::variable::Variable;
@@ -113,6 +113,10 @@ pub(super) fn control(control: &Control) -> String {
         Control::ResponseBodyAccess(access) => format!("responseBodyAccess={}", on(*access)),
         Control::SetSession(_) => "setsid".to_owned(),
         Control::SetUser(_) => "setuid".to_owned(),
+        Control::Exclude(Exclude::Rules(_)) => "ruleRemove".to_owned(),
+        Control::Exclude(Exclude::Target(exception)) => {
+            format!("ruleRemoveTarget={}", exception.variable.name())
+        }
     }
 }
 

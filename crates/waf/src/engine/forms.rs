@@ -5,7 +5,6 @@
 //! without a look at them.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
 use super::Failure;
@@ -14,8 +13,17 @@ use super::work::pass;
 use crate::alphabet::Alphabet;
 use crate::filter::Filter;
 use crate::limits;
-use crate::program::{ChainId, Chains};
+use crate::program::{ChainId, Chains, Shown};
 use crate::transform::Transformation;
+use crate::walk::{Node, Walk};
+
+/// Places in which a form with the same bytes is looked for. Bytes made to share them with others cost a second form
+/// of the same, and nothing else.
+const PROBES: usize = 8;
+/// Places of the index to begin with; a power of two.
+const INDEX_PLACES: usize = 256;
+/// Where there is nothing.
+const NONE: u32 = u32::MAX;
 
 /// A form of one or more values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,11 +35,18 @@ pub(super) struct Forms {
     all: Vec<Form>,
     /// Per value, its own form.
     raw: Vec<Option<FormId>>,
-    /// Per hash of its bytes, a form. Two forms of one hash are kept apart: that costs time and nothing else.
-    by_hash: HashMap<u64, FormId>,
-    hasher: RandomState,
+    /// Forms by the hash of their bytes, with open addressing; [`NONE`] where there is none.
+    index: Vec<u32>,
+    hasher: Hasher,
+    /// Where transformations led, as a list for each form.
+    edges: Vec<Edge>,
     /// Per form that was scanned, the checks that it may match.
     checks: Vec<u64>,
+    /// What was found for a selection of values, as a list for each form.
+    walks: Vec<Walked>,
+    found: Vec<u64>,
+    /// Room for the forms on the way to a node.
+    path: Vec<FormId>,
     changed_bytes: usize,
     /// Work done since someone asked: see [`work`](super::work).
     units: u64,
@@ -40,18 +55,35 @@ pub(super) struct Forms {
 #[derive(Debug)]
 struct Form {
     bytes: Bytes,
+    hash: u64,
     alphabet: Alphabet,
-    /// Where the transformations seen so far lead.
-    next: Vec<(Transformation, FormId)>,
+    /// The first of its edges.
+    edge: u32,
+    /// The first of its walks.
+    walk: u32,
     /// Where its checks are, once it was scanned.
-    checks: Option<usize>,
+    checks: u32,
+}
+
+#[derive(Debug)]
+struct Edge {
+    step: Transformation,
+    to: FormId,
+    next: u32,
+}
+
+#[derive(Debug)]
+struct Walked {
+    shown: u32,
+    found: usize,
+    next: u32,
 }
 
 #[derive(Debug)]
 enum Bytes {
     /// A value as it came.
     Value(ValueId),
-    Changed(Box<[u8]>),
+    Changed(Vec<u8>),
 }
 
 impl Bytes {
@@ -81,12 +113,6 @@ impl Forms {
         Ok(form)
     }
 
-    /// The bytes that occur in `value`.
-    pub(super) fn alphabet(&mut self, data: &Data, value: ValueId) -> Alphabet {
-        let form = self.raw(data, value);
-        self.all[form.0 as usize].alphabet
-    }
-
     /// The bytes of a form.
     pub(super) fn bytes<'a>(&'a self, data: &'a Data, form: FormId) -> &'a [u8] {
         self.all[form.0 as usize].bytes.get(data)
@@ -95,16 +121,73 @@ impl Forms {
     /// The checks that a form may match.
     pub(super) fn checks(&mut self, data: &Data, filter: &Filter, form: FormId) -> &[u64] {
         self.units += 1;
-        let Form { bytes, alphabet, checks, .. } = &mut self.all[form.0 as usize];
         let words = filter.words();
-        let start = *checks.get_or_insert_with(|| {
-            let start = self.checks.len();
-            self.checks.resize(start + words, 0);
+        let Form { bytes, alphabet, checks, .. } = &mut self.all[form.0 as usize];
+        if *checks == NONE {
+            *checks = self.checks.len() as u32;
+            self.checks.resize(self.checks.len() + words, 0);
             self.units += pass(bytes.get(data).len());
-            filter.scan(bytes.get(data), *alphabet, &mut self.checks[start..]);
-            start
-        });
-        &self.checks[start..start + words]
+            filter.scan(bytes.get(data), *alphabet, &mut self.checks[*checks as usize..]);
+        }
+        &self.checks[*checks as usize..][..words]
+    }
+
+    /// Adds to `found` the checks that `value` may match in the forms in which the links that look at `shown`, the
+    /// program's `index`th, see it.
+    pub(super) fn walk(
+        &mut self,
+        data: &Data,
+        filter: &Filter,
+        (index, shown): (u32, &Shown),
+        value: ValueId,
+        found: &mut [u64],
+    ) -> Result<(), Failure> {
+        self.units += 1;
+        let form = self.raw(data, value);
+        let mut known = self.all[form.0 as usize].walk;
+        while let Some(walked) = self.walks.get(known as usize) {
+            if walked.shown == index {
+                found.copy_from_slice(&self.found[walked.found..][..found.len()]);
+                return Ok(());
+            }
+            known = walked.next;
+        }
+        self.walk_from(data, filter, &shown.walk, form, found)?;
+        let next = std::mem::replace(&mut self.all[form.0 as usize].walk, self.walks.len() as u32);
+        self.walks.push(Walked { shown: index, found: self.found.len(), next });
+        self.found.extend_from_slice(found);
+        Ok(())
+    }
+
+    fn walk_from(
+        &mut self,
+        data: &Data,
+        filter: &Filter,
+        walk: &Walk,
+        root: FormId,
+        found: &mut [u64],
+    ) -> Result<(), Failure> {
+        self.path.clear();
+        self.path.push(root);
+        let mut node = 0;
+        while let Some(Node { step, depth, touches, end }) = walk.nodes.get(node) {
+            let above = self.path[depth.saturating_sub(1)];
+            let changes = touches.is_none_or(|touches| touches.meets(self.all[above.0 as usize].alphabet));
+            let (form, asked, next) = if changes {
+                (self.step(data, above, *step)?, walk.own(node), node + 1)
+            } else {
+                (above, walk.subtree(node), *end)
+            };
+            self.path.truncate(*depth);
+            self.path.push(form);
+            let may = self.checks(data, filter, form);
+            found
+                .iter_mut()
+                .zip(asked.iter().zip(may))
+                .for_each(|(found, (asked, may))| *found |= asked & may);
+            node = next;
+        }
+        Ok(())
     }
 
     /// Takes note of the transformations of a value of `len` bytes that is not kept.
@@ -129,43 +212,126 @@ impl Forms {
         form
     }
 
-    /// The form that `transformation` leads to from `form`.
-    fn step(&mut self, data: &Data, form: FormId, transformation: Transformation) -> Result<FormId, Failure> {
-        let Form { bytes, alphabet, next, .. } = &self.all[form.0 as usize];
-        if transformation.touches().is_some_and(|touches| !touches.meets(*alphabet)) {
+    /// The form that `step` leads to from `form`.
+    fn step(&mut self, data: &Data, form: FormId, step: Transformation) -> Result<FormId, Failure> {
+        let Form { bytes, alphabet, edge, .. } = &self.all[form.0 as usize];
+        if step.touches().is_some_and(|touches| !touches.meets(*alphabet)) {
             return Ok(form);
         }
-        if let Some((_, known)) = next.iter().find(|(known, _)| *known == transformation) {
-            return Ok(*known);
+        let mut known = *edge;
+        while let Some(edge) = self.edges.get(known as usize) {
+            if edge.step == step {
+                return Ok(edge.to);
+            }
+            known = edge.next;
         }
         self.units += pass(bytes.get(data).len());
-        let after = match transformation.apply(bytes.get(data)) {
+        let to = match step.apply(bytes.get(data)) {
             Cow::Borrowed(_) => form,
             Cow::Owned(bytes) => {
                 self.changed_bytes += bytes.len();
                 if self.changed_bytes > limits::TRANSFORMED_BYTES {
                     return Err(Failure::Limit("bytes of transformed values"));
                 }
-                self.intern(data, Bytes::Changed(bytes.into()))
+                self.intern(data, Bytes::Changed(bytes))
             }
         };
-        self.all[form.0 as usize].next.push((transformation, after));
-        Ok(after)
+        let next = std::mem::replace(&mut self.all[form.0 as usize].edge, self.edges.len() as u32);
+        self.edges.push(Edge { step, to, next });
+        Ok(to)
     }
 
     /// The form with these bytes, which is made if there is none.
     fn intern(&mut self, data: &Data, bytes: Bytes) -> FormId {
+        if self.index.len() < 2 * (self.all.len() + 1) {
+            self.grow_index();
+        }
         let text = bytes.get(data);
         // Hashed, and looked through for its alphabet.
         self.units += 2 * pass(text.len());
-        let next = FormId(self.all.len() as u32);
-        let same = *self.by_hash.entry(self.hasher.hash_one(text)).or_insert(next);
-        if same != next && self.bytes(data, same) == text {
-            return same;
+        let hash = self.hasher.hash(text);
+        let mut free = None;
+        for place in places(hash, self.index.len()) {
+            let Some(other) = self.all.get(self.index[place] as usize) else {
+                free = Some(place);
+                break;
+            };
+            if other.hash == hash && other.bytes.get(data) == text {
+                return FormId(self.index[place]);
+            }
+        }
+        let form = self.all.len() as u32;
+        if let Some(place) = free {
+            self.index[place] = form;
         }
         let alphabet = Alphabet::of(text);
-        self.all.push(Form { bytes, alphabet, next: Vec::new(), checks: None });
-        next
+        self.all.push(Form { bytes, hash, alphabet, edge: NONE, walk: NONE, checks: NONE });
+        FormId(form)
+    }
+
+    fn grow_index(&mut self) {
+        let size = (2 * self.index.len()).max(INDEX_PLACES);
+        self.index.clear();
+        self.index.resize(size, NONE);
+        for (form, number) in self.all.iter().zip(0..) {
+            if let Some(place) = places(form.hash, size).find(|place| self.index[*place] == NONE) {
+                self.index[place] = number;
+            }
+        }
+    }
+
+    /// Forgets all forms, and keeps the room that they took.
+    pub(super) fn clear(&mut self) {
+        self.all.clear();
+        self.raw.clear();
+        self.index.fill(NONE);
+        self.edges.clear();
+        self.checks.clear();
+        self.walks.clear();
+        self.found.clear();
+        self.changed_bytes = 0;
+        self.units = 0;
+    }
+
+    /// Bytes of room that is kept.
+    pub(super) fn room(&self) -> usize {
+        self.all.capacity() * size_of::<Form>()
+            + (self.checks.capacity() + self.found.capacity()) * size_of::<u64>()
+    }
+}
+
+fn places(hash: u64, size: usize) -> impl Iterator<Item = usize> {
+    (hash as usize..).take(PROBES).map(move |place| place & (size - 1))
+}
+
+/// A quick hash of bytes, seeded for each thread's forms: eight bytes are multiplied in at a time. Who finds bytes that
+/// share a hash gains nothing: see [`PROBES`].
+#[derive(Debug)]
+struct Hasher {
+    seed: u64,
+}
+
+impl Default for Hasher {
+    fn default() -> Self {
+        Self { seed: RandomState::new().hash_one(0) }
+    }
+}
+
+impl Hasher {
+    fn hash(&self, bytes: &[u8]) -> u64 {
+        // An odd number without pattern: the golden ratio's fraction.
+        const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+        let fold = |hash: u64, word: u64| {
+            let product = u128::from(hash ^ word) * u128::from(FACTOR);
+            product as u64 ^ (product >> 64) as u64
+        };
+        let (words, rest) = bytes.as_chunks::<8>();
+        let hash = words
+            .iter()
+            .fold(self.seed ^ bytes.len() as u64, |hash, word| fold(hash, u64::from_le_bytes(*word)));
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        fold(hash, u64::from_le_bytes(last))
     }
 }
 
@@ -200,5 +366,22 @@ mod tests {
         assert_eq!((forms.bytes(&data, raw), forms.bytes(&data, last)), (&b"A%41"[..], &b"aA"[..]));
         assert_eq!(forms.all.len(), 4);
         assert_eq!(*transform(&chains, b"A%41", both), *b"aA");
+    }
+
+    #[test]
+    fn thousands_of_forms_are_found_again() {
+        let mut data = Data::new();
+        let mut forms = Forms::default();
+        for _ in 0..2 {
+            for number in 0..5_000 {
+                let value = data.keep(format!("value {number}").as_bytes()).unwrap();
+                forms.raw(&data, value);
+            }
+        }
+        // Few, if any, were not found because all their places were taken.
+        assert!((5_000..5_100).contains(&forms.all.len()), "{}", forms.all.len());
+        forms.clear();
+        let value = data.keep(b"value 1").unwrap();
+        assert_eq!(forms.raw(&data, value), FormId(0));
     }
 }

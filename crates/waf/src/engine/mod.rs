@@ -9,13 +9,17 @@ mod collect;
 mod data;
 mod explain;
 mod forms;
+mod known;
+mod moded;
+mod own;
 mod request;
 mod request_body;
 mod response;
+mod room;
 mod run;
+mod sights;
 mod state;
 mod text;
-mod views;
 mod work;
 
 use std::fmt;
@@ -28,8 +32,11 @@ use crate::ruleset::Ruleset;
 use crate::transaction::{Connection, RequestHead, ResponseHead};
 use crate::variable::Variable;
 
+pub(crate) use known::forget as forget_values;
+
 use data::Data;
-use state::{LOGGING, State};
+use room::Room;
+use state::{LOGGING, State, StateRoom};
 pub use work::WorkBudget;
 
 /// Why judging cannot go on. It never means "no match".
@@ -63,11 +70,18 @@ impl fmt::Display for Failure {
 pub(crate) struct Core<'p> {
     data: Data,
     state: State<'p>,
+    /// What the tenant's own rules change, where it has some: nothing of `state`.
+    own: Option<State<'p>>,
 }
 
 impl<'p> Core<'p> {
     pub(crate) fn new(ruleset: &'p Ruleset, overlay: &'p Overlay, conn: &Connection<'_>) -> Self {
-        let mut core = Self { data: Data::new(), state: State::new(ruleset, overlay, conn.now_unix_us) };
+        let room = Room::take();
+        let now = conn.now_unix_us;
+        let own = overlay.own.as_deref();
+        let own = own.map(|(rules, plain)| State::new(rules, plain, now, StateRoom::default()));
+        let state = State::new(ruleset, overlay, now, room.state);
+        let mut core = Self { data: room.data, state, own };
         core.step(1, |core| {
             if !overlay.belongs_to(ruleset) {
                 return Err(Failure::Overlay);
@@ -88,7 +102,10 @@ impl<'p> Core<'p> {
     pub(crate) fn request_head(&mut self, head: &RequestHead<'_>) {
         let line = head.method.len() + head.target.len() + head.protocol.len();
         self.state.work.carry(line + fields_len(head.headers));
-        self.phase(1, |data, state| request::head(data, state, head));
+        self.phase(1, |data, state| {
+            state.apply_conditions(head);
+            request::head(data, state, head)
+        });
     }
 
     pub(crate) fn request_body_wanted(&self) -> bool {
@@ -145,7 +162,9 @@ impl<'p> Core<'p> {
         self.state.record.work = WorkDone { units, over_budget, rules };
         self.state.record.inbound_score = self.score(&self.state.ruleset.scores.inbound);
         self.state.record.outbound_score = self.score(&self.state.ruleset.scores.outbound);
-        self.state.record
+        let (record, state) = self.state.close();
+        Room { data: self.data, state }.give_back();
+        record
     }
 
     /// Takes in what has come to be known, then runs the rules of `phase`: those too when not all could be taken in
@@ -155,9 +174,17 @@ impl<'p> Core<'p> {
             take_in(&mut core.data, &mut core.state)?;
             core.state.work.keep(core.data.len(), core.data.bytes_len())
         });
-        if phase == LOGGING || (self.refusal().is_none() && !self.state.work.is_over()) {
+        if self.goes_on(phase) {
+            self.own_phase(phase);
+        }
+        if self.goes_on(phase) {
             self.step(phase, |core| core.state.run_phase(&core.data, phase));
         }
+    }
+
+    /// Whether there are rules of `phase` to ask.
+    fn goes_on(&self, phase: u8) -> bool {
+        phase == LOGGING || (self.refusal().is_none() && !self.state.work.is_over())
     }
 
     /// Does one step; a failure or a panic in it refuses.

@@ -66,8 +66,7 @@ fn title(processor: BodyProcessor) -> &'static str {
 
 /// Headers and body in one, for rule sets that look at it.
 fn full_request(data: &mut Data, state: &State<'_>, body: &[u8]) -> Result<(), Failure> {
-    let read = &state.ruleset.program.variables;
-    if !read.contains(Variable::FullRequest) && !read.contains(Variable::FullRequestLength) {
+    if !state.is_read(Variable::FullRequest) && !state.is_read(Variable::FullRequestLength) {
         return Ok(());
     }
     let mut full = Vec::new();

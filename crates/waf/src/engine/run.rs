@@ -12,7 +12,7 @@ use crate::check::Check;
 use crate::limits;
 use crate::operator::{Captures, Operator, OperatorFailure, RuntimeOperator};
 use crate::program::{
-    Allow, ChainId, Change, ChangeKind, Control, EngineMode, Link, MemberName, Outcome, Rule,
+    Allow, ChainId, Change, ChangeKind, Compare, Control, EngineMode, Link, MemberName, Outcome, Rule,
 };
 use crate::record::{Cause, Match, Refusal};
 use crate::step::{Skip, Step};
@@ -32,7 +32,7 @@ impl<'p> State<'p> {
             self.explain_skips(program, Skip::Allowed);
             return Ok(());
         }
-        self.views.begin(&self.ruleset.program);
+        self.sights.begin(&self.ruleset.program);
         let mut step = 0;
         while let Some(&index) = program.get(step) {
             if self.engine == EngineMode::Off {
@@ -45,11 +45,20 @@ impl<'p> State<'p> {
                 self.explain_skips(&program[step - 1..step], Skip::Removed);
                 continue;
             }
-            let rule = &self.ruleset.program.rules[index];
             self.rule = index;
-            let matched = self.run_rule(data, rule);
+            let rule = &self.ruleset.program.rules[index];
+            // What is left out because it cannot match is to be seen in an explanation.
+            let ran = match self.is_shut(data, &self.ruleset.program.gates[index]) {
+                Ok(true) if !self.explained => continue,
+                Ok(_) => match self.overlay.mode_of(index) {
+                    None => self.run_rule(data, rule),
+                    Some(mode) => self.run_moded(data, rule, mode),
+                },
+                Err(failure) => Err(failure),
+            };
             self.work.settle(index);
-            match matched {
+            match ran {
+                Ok(_) if phase != LOGGING && self.record.refused.is_some() => return Ok(()),
                 Ok(true) => match self.conclude(data, rule, step) {
                     Next::Step(next) => {
                         self.explain_skips(program.get(step..next).unwrap_or_default(), Skip::Jumped);
@@ -82,7 +91,7 @@ impl<'p> State<'p> {
     }
 
     /// Runs the links of a rule as long as they match; a full match is `true`, and is in the record.
-    fn run_rule(&mut self, data: &Data, rule: &'p Rule) -> Result<bool, Failure> {
+    pub(super) fn run_rule(&mut self, data: &Data, rule: &'p Rule) -> Result<bool, Failure> {
         self.matched.clear();
         let mut matched = None;
         let is_reported = is_reported(rule);
@@ -116,25 +125,36 @@ impl<'p> State<'p> {
             self.act(data, link)?;
             return Ok(true);
         }
-        // What is left out because it cannot match is to be seen in an explanation.
-        if !self.explained && self.is_shut(link) {
-            return Ok(false);
-        }
-        if let Some(filter) = &self.ruleset.program.filter
-            && !self.explained
-            && self.is_ruled_out(data, filter, link)?
-        {
-            return Ok(false);
-        }
         self.work.spend(self.visits(data, link))?;
         let mut candidates = std::mem::take(&mut self.candidates);
-        for target in &link.targets {
-            self.collect(data, target, &mut candidates);
-        }
-        let judged = self.judge(data, link, place, &candidates);
+        let judged = self.judge_targets(data, link, place, &mut candidates);
         candidates.clear();
         self.candidates = candidates;
         judged
+    }
+
+    fn judge_targets(
+        &mut self,
+        data: &Data,
+        link: &'p Link,
+        place: usize,
+        candidates: &mut Vec<Named<'p>>,
+    ) -> Result<bool, Failure> {
+        if let (Some(filter), Some(sieve)) = (&self.ruleset.program.filter, &link.sieve)
+            && let Some(audience) = sieve.audience
+            && !self.explained
+        {
+            self.sift(data, filter, (link, sieve, audience), candidates)?;
+            let any = self.judge(data, link, place, candidates)?;
+            if !any {
+                self.none_matched(filter.words(), sieve.check);
+            }
+            return Ok(any);
+        }
+        for target in &link.targets {
+            self.collect(data, target, candidates);
+        }
+        self.judge(data, link, place, candidates)
     }
 
     /// Asks about each of `candidates` and acts on those that match; whether any did.
@@ -213,9 +233,8 @@ impl<'p> State<'p> {
         Ok((!is_ruled_out).then_some(Text::Form(form)))
     }
 
-    /// Whether a link that compares one TX variable cannot match. One that holds text is left to the operator.
-    fn is_shut(&self, link: &Link) -> bool {
-        let Some((slot, compare)) = link.gate.zip(link.compare) else { return false };
+    /// Whether the TX variable at `slot` is none for which `compare` holds. Text is left to the operator.
+    pub(super) fn cannot_hold(&self, slot: u32, compare: Compare) -> bool {
         match self.slot(slot) {
             None => true,
             Some(Value::Number(number)) => !compare.matches(*number),
@@ -280,6 +299,9 @@ impl<'p> State<'p> {
     }
 
     fn control(&mut self, data: &Data, control: &'p Control) {
+        if self.is_watched() {
+            return;
+        }
         self.explain(|_, rule_id| Step::Controlled { rule_id, control: explain::control(control) });
         match control {
             Control::RemoveRules(rules) => self.remove(rules),
@@ -290,6 +312,7 @@ impl<'p> State<'p> {
             Control::ResponseBodyAccess(on) => self.response_body_access = *on,
             Control::SetSession(value) => self.session = self.expand(data, value),
             Control::SetUser(value) => self.user = self.expand(data, value),
+            Control::Exclude(exclude) => self.excluded.push(exclude),
         }
     }
 

@@ -6,14 +6,14 @@ use super::Failure;
 use super::bag::{Bag, Value};
 use super::data::Data;
 use super::forms::Forms;
+use super::sights::Sights;
 use super::text::{Named, Text};
-use super::views::Views;
 use super::work::{Work, pass};
 use crate::bits::RuleBits;
 use crate::limits;
 use crate::operator::{Captures, MAX_CAPTURES};
 use crate::overlay::{Mode, Overlay};
-use crate::program::{Allow, BodyProcessor, EngineMode, Exception, Rule};
+use crate::program::{Allow, BodyProcessor, EngineMode, Exception, Exclude, Rule};
 use crate::record::{Cause, Internal, Record, Refusal};
 use crate::ruleset::{Ruleset, Severity};
 use crate::step::Step;
@@ -36,7 +36,7 @@ pub(super) struct State<'p> {
     /// TX variables that have none, and the other collections.
     bags: Vec<(Variable, Bag)>,
     pub(super) forms: Forms,
-    pub(super) views: Views,
+    pub(super) sights: Sights,
     pub(super) captures: Captures,
     /// What the current chain matched.
     pub(super) matched: Vec<Named<'p>>,
@@ -49,6 +49,10 @@ pub(super) struct State<'p> {
     removed: Option<RuleBits>,
     /// Targets that the tenant or rules removed.
     pub(super) exceptions: Vec<&'p Exception>,
+    /// What rules of the tenant's own take away from the shared ones, until these take note.
+    pub(super) excluded: Vec<&'p Exclude>,
+    /// While a rule runs that only detects: what it changed, as it was before.
+    pub(super) undo: Option<Vec<(Place, Option<Value>)>>,
     pub(super) engine: EngineMode,
     pub(super) processor: Option<BodyProcessor>,
     pub(super) request_body_access: bool,
@@ -64,7 +68,25 @@ pub(super) struct State<'p> {
     pub(super) record: Record,
 }
 
+/// Memory of a state that another can use. Nothing of a transaction is in it.
+#[derive(Debug, Default)]
+pub(super) struct StateRoom {
+    slots: Vec<Option<Value>>,
+    forms: Forms,
+    sights: Sights,
+    matched: Vec<Named<'static>>,
+    candidates: Vec<Named<'static>>,
+}
+
+impl StateRoom {
+    /// Bytes of the parts that grow with the request.
+    pub(super) fn bytes(&self) -> usize {
+        self.forms.room() + (self.matched.capacity() + self.candidates.capacity()) * size_of::<Named<'_>>()
+    }
+}
+
 /// Where a variable that rules set is kept.
+#[derive(Clone)]
 pub(super) enum Place {
     /// A TX variable that has a slot.
     Slot(u32),
@@ -73,11 +95,13 @@ pub(super) enum Place {
 }
 
 impl<'p> State<'p> {
-    pub(super) fn new(ruleset: &'p Ruleset, overlay: &'p Overlay, now_unix_us: u64) -> Self {
-        let mut slots = vec![None; ruleset.program.names.len()];
+    pub(super) fn new(ruleset: &'p Ruleset, overlay: &'p Overlay, now_unix_us: u64, room: StateRoom) -> Self {
+        let StateRoom { mut slots, forms, mut sights, matched, candidates } = room;
+        slots.resize(ruleset.program.names.len(), None);
         for (slot, value) in overlay.seeds.iter().filter(|_| overlay.belongs_to(ruleset)) {
             slots[*slot as usize] = Some(Value::Number(*value));
         }
+        sights.start(&ruleset.program);
         Self {
             ruleset,
             overlay,
@@ -85,15 +109,17 @@ impl<'p> State<'p> {
             now_unix_us,
             slots,
             bags: Vec::new(),
-            forms: Forms::default(),
-            views: Views::default(),
+            forms,
+            sights,
             captures: Captures::new(),
-            matched: Vec::new(),
+            matched: of_this_life(matched),
             last_match: None,
-            candidates: Vec::new(),
+            candidates: of_this_life(candidates),
             rule: 0,
             removed: None,
             exceptions: overlay.exceptions.iter().collect(),
+            excluded: Vec::new(),
+            undo: None,
             engine: for_tenant(ruleset.settings.engine, overlay),
             processor: None,
             request_body_access: ruleset.settings.request_body_access,
@@ -107,6 +133,15 @@ impl<'p> State<'p> {
             explained: false,
             record: Record::default(),
         }
+    }
+
+    /// Ends: gives the record, and the room for the next transaction.
+    pub(super) fn close(self) -> (Record, StateRoom) {
+        let Self { record, mut slots, mut forms, sights, matched, candidates, .. } = self;
+        slots.clear();
+        forms.clear();
+        let (matched, candidates) = (of_this_life(matched), of_this_life(candidates));
+        (record, StateRoom { slots, forms, sights, matched, candidates })
     }
 
     /// The rule that runs, or ran last.
@@ -175,6 +210,7 @@ impl<'p> State<'p> {
                 return Err(Failure::Limit("bytes copied into variables"));
             }
         }
+        self.note_for_undo(place);
         match place {
             Place::Slot(slot) if self.overlay.seeds.iter().any(|(pinned, _)| pinned == slot) => Ok(()),
             Place::Slot(slot) => {
@@ -242,6 +278,13 @@ impl<'p> State<'p> {
             self.refuse(Refusal { cause, status, phase, drop: false, redirect: None });
         }
     }
+}
+
+/// An empty list for texts that live longer or shorter than those of `list`, in the same memory: the standard library
+/// collects what it takes out of a list in place.
+fn of_this_life<'a>(mut list: Vec<Named<'_>>) -> Vec<Named<'a>> {
+    list.clear();
+    list.into_iter().map_while(|_| None).collect()
 }
 
 fn for_tenant(mode: EngineMode, overlay: &Overlay) -> EngineMode {

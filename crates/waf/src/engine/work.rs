@@ -1,5 +1,5 @@
 //! What judging one transaction costs, counted in units that follow the work and not the clock: the same transaction
-//! under the same rules always costs the same, on any machine.
+//! under the same rules costs the same on any machine, or less where its thread remembers values of it ([`known`](super::known)).
 //!
 //! A unit is about what it takes to look once through [`BYTES_PER_UNIT`] bytes. Charged are the bytes and values taken
 //! in, every form made of a value, every pass over one, every link that is asked about a value, and every match. A
@@ -15,6 +15,8 @@ const BYTES_PER_UNIT: u64 = 8;
 const VALUE: u64 = 2;
 /// For a link that is asked about a value, its operator's own work aside.
 const ASKED: u64 = 4;
+/// Runs of rules in an ordinary transaction: room made at once, no limit.
+const COMMON_RUNS: usize = 64;
 /// For a match, on top of its bytes: it is kept, variables are set.
 const MATCH: u64 = 16;
 
@@ -91,7 +93,7 @@ impl Work {
             over: false,
             kept: (0, 0),
             by_rule: 0,
-            rules: Vec::new(),
+            rules: Vec::with_capacity(COMMON_RUNS),
         }
     }
 
@@ -149,6 +151,16 @@ impl Work {
         if self.by_rule > 0 {
             self.rules.push(RuleWork { index: index as u32, units: std::mem::take(&mut self.by_rule) });
         }
+    }
+
+    /// How many runs of rules are accounted for.
+    pub(super) fn rules_counted(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Forgets which rules ran after the first `counted`: they are of another rule set. What they spent stays spent.
+    pub(super) fn forget_rules_behind(&mut self, counted: usize) {
+        self.rules.truncate(counted);
     }
 
     pub(super) fn is_over(&self) -> bool {

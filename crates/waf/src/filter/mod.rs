@@ -1,31 +1,30 @@
 //! Which checks a value may match, found in one pass over it: what need not be asked is not asked.
 //!
 //! For each check the compiler derives a [`Need`]: what every value that matches must have. The needed texts of all
-//! checks are one automaton, which a value runs through once; needed bytes are compared with the value's
-//! [`Alphabet`]. A check whose need is not met cannot match, so leaving it out changes no verdict; a check whose need
-//! is met is asked as if there were no filter. Negated checks match where the operator does not and are never
-//! filtered, and neither is a check that may fail on a value that lacks what it needs.
+//! checks are looked for in one pass ([`texts`]); needed bytes are compared with the value's [`Alphabet`]. A check whose
+//! need is not met cannot match, so leaving it out changes no verdict; a check whose need is met is asked as if there
+//! were no filter. A check of which nothing is known is always asked.
 //!
 //! Letter case: needed texts are kept in lower case and looked for without regard to ASCII case, so the filter is
 //! wider than any check in this too.
 
 mod need;
 mod regex;
+mod texts;
 
-use std::collections::HashMap;
-
-use aho_corasick::automaton::Automaton;
-use aho_corasick::dfa::DFA;
-use aho_corasick::{Anchored, MatchKind, StartKind};
+use std::collections::BTreeMap;
 
 use crate::alphabet::Alphabet;
 
 pub(crate) use need::Need;
 pub(crate) use regex::need_of_regex;
 
-/// Texts of all checks together. With texts of four bytes the automaton stays under 40 MB whatever they are; checks
-/// that come too late are filtered by their bytes alone.
+use texts::Texts;
+
+/// Texts of all checks together; checks that come too late are filtered by their bytes alone.
 const MAX_TEXTS: usize = 30_000;
+/// Words of a set that are worked on together.
+const BLOCK: usize = 4;
 
 /// A check's place in the filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,33 +37,45 @@ impl CheckId {
     }
 }
 
+impl CheckId {
+    /// Puts it into `checks`.
+    pub(crate) fn put_into(self, checks: &mut [u64]) {
+        insert(checks, self.0);
+    }
+
+    /// Takes it out of `checks`.
+    pub(crate) fn take_out_of(self, checks: &mut [u64]) {
+        checks[self.0 as usize / 64] &= !(1 << (self.0 % 64));
+    }
+}
+
 /// Gathers the needs of all checks.
 #[derive(Default)]
 pub(crate) struct FilterBuilder {
-    texts: HashMap<Box<[u8]>, Vec<u32>>,
-    checks: Vec<Bytes>,
+    texts: BTreeMap<Box<[u8]>, Vec<u32>>,
     without_text: Vec<u32>,
+    checks: Vec<Bytes>,
+    alphabets: Vec<Alphabet>,
 }
 
-/// What the filter compares without the automaton.
+/// What the filter compares without a search.
 #[derive(Debug)]
 struct Bytes {
     min_len: usize,
-    /// One byte of each.
-    alphabets: Box<[Alphabet]>,
+    /// Where its alphabets are: the value must have a byte of each.
+    first: u32,
+    count: u32,
 }
 
 impl FilterBuilder {
-    /// Adds a check; `None` if nothing is known of what it needs.
-    pub(crate) fn add(&mut self, need: Need) -> Option<CheckId> {
+    /// Adds a check.
+    pub(crate) fn add(&mut self, need: Need) -> CheckId {
         let Need { min_len, alphabets, texts } = need;
-        let texts = texts.filter(|texts| self.texts.len() + texts.len() <= MAX_TEXTS);
-        if min_len == 0 && alphabets.is_empty() && texts.is_none() {
-            return None;
-        }
         let check = self.checks.len() as u32;
-        self.checks.push(Bytes { min_len, alphabets: alphabets.into() });
-        match texts {
+        let (first, count) = (self.alphabets.len() as u32, alphabets.len() as u32);
+        self.checks.push(Bytes { min_len, first, count });
+        self.alphabets.extend(alphabets);
+        match texts.filter(|texts| self.texts.len() + texts.len() <= MAX_TEXTS) {
             Some(texts) => {
                 for text in texts {
                     self.texts.entry(text).or_default().push(check);
@@ -72,45 +83,48 @@ impl FilterBuilder {
             }
             None => self.without_text.push(check),
         }
-        Some(CheckId(check))
+        CheckId(check)
     }
 
-    /// The filter of all checks added; `Err` if the automaton cannot be built.
-    pub(crate) fn build(self) -> Result<Filter, String> {
-        // Sorted, so that the same rules give the same automaton.
-        let mut texts: Vec<(Box<[u8]>, Vec<u32>)> = self.texts.into_iter().collect();
-        texts.sort_unstable();
-        let automaton = DFA::builder()
-            .match_kind(MatchKind::Standard)
-            .start_kind(StartKind::Unanchored)
-            .ascii_case_insensitive(true)
-            .build(texts.iter().map(|(text, _)| text))
-            .map_err(|error| error.to_string())?;
-        let start = automaton.start_state(Anchored::No).map_err(|error| error.to_string())?;
-        let words = self.checks.len().div_ceil(64);
+    /// The filter of all checks added.
+    pub(crate) fn build(self) -> Filter {
+        let words = self.checks.len().div_ceil(64).next_multiple_of(BLOCK);
         let mut without_text = vec![0; words];
-        for check in self.without_text {
-            insert(&mut without_text, check);
+        self.without_text.iter().for_each(|check| insert(&mut without_text, *check));
+        let mut any_bytes = vec![0; words];
+        let mut by_byte = vec![0; words * Alphabet::BITS];
+        for (check, Bytes { first, count, .. }) in self.checks.iter().enumerate() {
+            if *count == 0 {
+                insert(&mut any_bytes, check as u32);
+                continue;
+            }
+            // The first is the one that is least likely to be met.
+            for bit in self.alphabets[*first as usize].bits() {
+                insert(&mut by_byte[bit * words..][..words], check as u32);
+            }
         }
-        Ok(Filter {
-            automaton,
-            start,
-            asked_by: texts.into_iter().map(|(_, checks)| checks.into()).collect(),
-            checks: self.checks.into(),
+        Filter {
+            texts: Texts::new(&self.texts),
             without_text: without_text.into(),
-        })
+            any_bytes: any_bytes.into(),
+            by_byte: by_byte.into(),
+            checks: self.checks.into(),
+            alphabets: self.alphabets.into(),
+        }
     }
 }
 
 /// The needs of all checks of a rule set.
 pub(crate) struct Filter {
-    automaton: DFA,
-    start: aho_corasick::automaton::StateID,
-    /// Per text of the automaton, the checks that need it or another.
-    asked_by: Box<[Box<[u32]>]>,
-    checks: Box<[Bytes]>,
+    texts: Texts,
     /// Checks that need no text.
     without_text: Box<[u64]>,
+    /// Checks that need no bytes.
+    any_bytes: Box<[u64]>,
+    /// Per bit of an alphabet, the checks whose first alphabet has it.
+    by_byte: Box<[u64]>,
+    checks: Box<[Bytes]>,
+    alphabets: Box<[Alphabet]>,
 }
 
 impl Filter {
@@ -122,32 +136,34 @@ impl Filter {
     /// Makes `checks`, a set of [`Filter::words`] words, the checks that `value` may match; `alphabet` is the value's.
     pub(crate) fn scan(&self, value: &[u8], alphabet: Alphabet, checks: &mut [u64]) {
         checks.copy_from_slice(&self.without_text);
-        let mut state = self.start;
-        for &byte in value {
-            state = self.automaton.next_state(Anchored::No, state, byte);
-            if self.automaton.is_special(state) && self.automaton.is_match(state) {
-                for index in 0..self.automaton.match_len(state) {
-                    let text = self.automaton.match_pattern(state, index);
-                    self.asked_by[text.as_usize()].iter().for_each(|check| insert(checks, *check));
-                }
+        self.texts.each(value, |askers| askers.iter().for_each(|check| insert(checks, *check)));
+        let words = self.words();
+        for start in (0..words).step_by(BLOCK) {
+            let mut met = [0; BLOCK];
+            met.copy_from_slice(&self.any_bytes[start..start + BLOCK]);
+            for bit in alphabet.bits() {
+                let more = &self.by_byte[bit * words + start..][..BLOCK];
+                met.iter_mut().zip(more).for_each(|(word, more)| *word |= more);
             }
-        }
-        for (index, word) in checks.iter_mut().enumerate() {
-            let mut left = *word;
-            while left != 0 {
-                let bit = left.trailing_zeros();
-                left &= left - 1;
-                if !self.checks[index * 64 + bit as usize].are_met(value.len(), alphabet) {
-                    *word &= !(1 << bit);
+            for (index, met) in met.into_iter().enumerate() {
+                let word = &mut checks[start + index];
+                *word &= met;
+                let mut left = *word;
+                while left != 0 {
+                    let bit = left.trailing_zeros();
+                    left &= left - 1;
+                    if !self.are_met((start + index) * 64 + bit as usize, value.len(), alphabet) {
+                        *word &= !(1 << bit);
+                    }
                 }
             }
         }
     }
-}
 
-impl Bytes {
-    fn are_met(&self, len: usize, alphabet: Alphabet) -> bool {
-        len >= self.min_len && self.alphabets.iter().all(|needed| needed.meets(alphabet))
+    fn are_met(&self, check: usize, len: usize, alphabet: Alphabet) -> bool {
+        let Bytes { min_len, first, count } = self.checks[check];
+        let alphabets = &self.alphabets[first as usize..][..count as usize];
+        len >= min_len && alphabets.iter().all(|needed| needed.meets(alphabet))
     }
 }
 
@@ -203,7 +219,7 @@ mod tests {
         ("verifyCC", r"\d{13,16}"),
     ];
 
-    type Compiled = (Vec<(Operator, Option<CheckId>)>, Filter);
+    type Compiled = (Vec<(Operator, CheckId)>, Filter);
     static COMPILED: LazyLock<Compiled> = LazyLock::new(|| {
         let mut builder = FilterBuilder::default();
         let compiled = CHECKS.iter().map(|(name, argument)| {
@@ -211,7 +227,7 @@ mod tests {
             let check = builder.add(operator.need());
             (operator, check)
         });
-        (compiled.collect(), builder.build().unwrap())
+        (compiled.collect(), builder.build())
     });
 
     fn value() -> impl Strategy<Value = Vec<u8>> {
@@ -265,7 +281,7 @@ mod tests {
             filter.scan(&value, Alphabet::of(&value), &mut may);
             for ((operator, check), named) in checks.iter().zip(CHECKS) {
                 let answer = operator.matches(&value, &mut Captures::new());
-                if check.is_some_and(|check| !check.is_in(&may)) {
+                if !check.is_in(&may) {
                     prop_assert_eq!(answer, Ok(false), "{:?}", named);
                 }
             }
@@ -278,8 +294,8 @@ mod tests {
         let mut may = vec![0; filter.words()];
         let value = b"plain-words";
         filter.scan(value, Alphabet::of(value), &mut may);
-        let filtered: Vec<_> = checks.iter().filter_map(|(_, check)| *check).collect();
-        let left = filtered.iter().filter(|check| check.is_in(&may)).count();
-        assert!(filtered.len() > 20 && left <= 4, "{left} of {}", filtered.len());
+        let known = checks.iter().filter(|(operator, _)| operator.need() != Need::default());
+        let (left, out): (Vec<_>, Vec<_>) = known.partition(|(_, check)| check.is_in(&may));
+        assert!(left.len() <= 5 && out.len() > 16, "{} and {}", left.len(), out.len());
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::alphabet::Alphabet;
 
-/// Bytes of a text in the automaton. Four tell as much as more and keep the automaton small.
-const TEXT_BYTES: usize = 4;
+/// Bytes of a text that is looked for. Four tell as much as more.
+pub(super) const TEXT_BYTES: usize = 4;
 /// Shortest text: single bytes are told by alphabets.
 const MIN_TEXT_BYTES: usize = 2;
 /// Alphabets kept of one check.

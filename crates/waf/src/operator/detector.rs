@@ -2,26 +2,24 @@
 //! of the process.
 
 use super::OperatorFailure;
+use crate::sqli::{self, Fingerprint};
 use crate::transform::Transformation;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Looks for injections in one value.
 pub(super) trait Detector {
     /// The fingerprint of the SQL injection that the input is.
-    fn sql_injection(&self, input: &[u8]) -> Option<Vec<u8>>;
+    fn sql_injection(&self, input: &[u8]) -> Option<Fingerprint>;
     /// Whether the input is cross-site scripting.
     fn cross_site_scripting(&self, input: &[u8]) -> bool;
 }
 
-/// The Rust port of libinjection.
+/// As libinjection does: SQL injections by an implementation of our own, cross-site scripting by the Rust port.
 pub(super) struct Libinjection;
 
 impl Detector for Libinjection {
-    fn sql_injection(&self, input: &[u8]) -> Option<Vec<u8>> {
-        let result = libinjectionrs::detect_sqli(input);
-        let fingerprint =
-            || result.fingerprint.as_ref().map_or_else(Vec::new, |print| print.as_bytes().to_vec());
-        result.is_injection().then(fingerprint)
+    fn sql_injection(&self, input: &[u8]) -> Option<Fingerprint> {
+        sqli::detect(input)
     }
 
     fn cross_site_scripting(&self, input: &[u8]) -> bool {
@@ -43,7 +41,7 @@ pub(super) struct Panics;
 
 #[cfg(test)]
 impl Detector for Panics {
-    fn sql_injection(&self, _: &[u8]) -> Option<Vec<u8>> {
+    fn sql_injection(&self, _: &[u8]) -> Option<Fingerprint> {
         panic!("a detector that panics, for the test");
     }
 

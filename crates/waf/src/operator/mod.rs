@@ -44,6 +44,7 @@ pub use captures::{Captures, MAX_CAPTURES};
 pub use error::{OperatorError, OperatorFailure};
 pub use geo::Geo;
 pub use runtime::RuntimeOperator;
+pub use rx::PatternLimits;
 
 /// What operators need from outside the engine when they are compiled.
 pub trait DataFiles {
@@ -85,9 +86,20 @@ enum Kind {
 impl Operator {
     /// Compiles the operator that SecLang calls `name` (without `@`, whatever the case of its letters).
     pub fn compile(name: &str, argument: &str, files: &dyn DataFiles) -> Result<Self, OperatorError> {
+        Self::compile_within(PatternLimits::default(), name, argument, files)
+    }
+
+    /// The same; a pattern that costs more than `limits` is an error.
+    pub fn compile_within(
+        limits: PatternLimits,
+        name: &str,
+        argument: &str,
+        files: &dyn DataFiles,
+    ) -> Result<Self, OperatorError> {
         use verify::{Number, Verifier};
-        let verifier =
-            |number| Verifier::compile(number, argument).map(|verifier| Kind::Verify(Box::new(verifier)));
+        let verifier = |number| {
+            Verifier::compile(number, argument, limits).map(|verifier| Kind::Verify(Box::new(verifier)))
+        };
         let kind = match name.to_ascii_lowercase().as_str() {
             "detectsqli" => Kind::DetectSqli,
             "detectxss" => Kind::DetectXss,
@@ -98,8 +110,8 @@ impl Operator {
             "pm" => Kind::Phrases(pm::Phrases::from_argument(argument)?),
             "pmf" | "pmfromfile" => Kind::Phrases(pm::Phrases::from_file(argument, files)?),
             "rbl" => Kind::Rbl,
-            "rx" => Kind::Rx(compile_pattern("rx", argument)?),
-            "rxglobal" => Kind::RxGlobal(compile_pattern("rxGlobal", argument)?),
+            "rx" => Kind::Rx(compile_pattern("rx", argument, limits)?),
+            "rxglobal" => Kind::RxGlobal(compile_pattern("rxGlobal", argument, limits)?),
             "unconditionalmatch" => Kind::UnconditionalMatch,
             "validatebyterange" => {
                 Kind::ByteRange(Box::new(validate_byte_range::ByteRange::compile(argument)?))
@@ -153,8 +165,12 @@ impl Operator {
     }
 }
 
-fn compile_pattern(operator: &'static str, argument: &str) -> Result<Box<rx::Pattern>, OperatorError> {
-    let pattern = rx::Pattern::compile(argument.as_bytes());
+fn compile_pattern(
+    operator: &'static str,
+    argument: &str,
+    limits: PatternLimits,
+) -> Result<Box<rx::Pattern>, OperatorError> {
+    let pattern = rx::Pattern::compile_within(argument.as_bytes(), limits);
     pattern.map(Box::new).map_err(|message| OperatorError::Argument { operator, message })
 }
 

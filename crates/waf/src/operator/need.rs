@@ -3,6 +3,7 @@
 use super::{Kind, Operator, RuntimeOperator};
 use crate::alphabet::Alphabet;
 use crate::filter::Need;
+use crate::sqli;
 
 impl Operator {
     /// Conditions on every input that the operator matches, or on which it fails. Nothing known is no condition.
@@ -20,12 +21,11 @@ impl Operator {
             Kind::Utf8Encoding => Need::byte_of(Alphabet::range(0x80, 0xff)),
             Kind::Verify(verifier) => verifier.need(),
             Kind::Runtime(operator, argument) => operator.need(argument),
-            Kind::DetectSqli
-            | Kind::GeoLookup(_)
-            | Kind::IpMatch(_)
-            | Kind::NoMatch
-            | Kind::Rbl
-            | Kind::UnconditionalMatch => Need::default(),
+            // One token is no injection.
+            Kind::DetectSqli => Need::byte_of(sqli::TWO_TOKENS),
+            Kind::GeoLookup(_) | Kind::IpMatch(_) | Kind::NoMatch | Kind::Rbl | Kind::UnconditionalMatch => {
+                Need::default()
+            }
         }
     }
 }

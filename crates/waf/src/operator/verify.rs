@@ -3,7 +3,7 @@
 //! The argument is a regular expression for candidates; a candidate counts when its digits (all else in it is
 //! ignored) pass the number's own check. The candidate is captured.
 
-use super::rx::Pattern;
+use super::rx::{Pattern, PatternLimits};
 use super::{Captures, OperatorError, OperatorFailure, verify_cc, verify_cpf, verify_ssn, verify_svnr};
 use crate::filter::Need;
 
@@ -31,8 +31,12 @@ pub(super) struct Verifier {
 }
 
 impl Verifier {
-    pub(super) fn compile(number: Number, argument: &str) -> Result<Self, OperatorError> {
-        let pattern = Pattern::compile(argument.as_bytes())
+    pub(super) fn compile(
+        number: Number,
+        argument: &str,
+        limits: PatternLimits,
+    ) -> Result<Self, OperatorError> {
+        let pattern = Pattern::compile_within(argument.as_bytes(), limits)
             .map_err(|message| OperatorError::Argument { operator: number.operator(), message })?;
         Ok(Self { number, pattern })
     }
@@ -94,8 +98,10 @@ mod tests {
 
     fn captured(number: Number, pattern: &str, input: &str) -> Option<String> {
         let mut captures = Captures::new();
-        let matched =
-            Verifier::compile(number, pattern).unwrap().matches(input.as_bytes(), &mut captures).unwrap();
+        let matched = Verifier::compile(number, pattern, PatternLimits::default())
+            .unwrap()
+            .matches(input.as_bytes(), &mut captures)
+            .unwrap();
         matched.then(|| String::from_utf8(captures.get(0, input.as_bytes()).unwrap().to_vec()).unwrap())
     }
 
@@ -132,14 +138,14 @@ mod tests {
 
     #[test]
     fn too_many_candidates_is_a_failure() {
-        let verifier = Verifier::compile(Number::Cpf, r"\d{2}").unwrap();
+        let verifier = Verifier::compile(Number::Cpf, r"\d{2}", PatternLimits::default()).unwrap();
         let input = b"1".repeat(MAX_CANDIDATES + 10);
         assert_eq!(verifier.matches(&input, &mut Captures::new()), Err(OperatorFailure::StepLimit));
     }
 
     #[test]
     fn a_pattern_that_is_none_does_not_compile() {
-        let error = Verifier::compile(Number::Svnr, "(").unwrap_err();
+        let error = Verifier::compile(Number::Svnr, "(", PatternLimits::default()).unwrap_err();
         assert!(error.to_string().starts_with("@verifySVNR: "), "{error}");
     }
 }

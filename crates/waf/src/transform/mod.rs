@@ -238,16 +238,6 @@ mod tests {
         }
 
         #[test]
-        fn an_output_has_no_bytes_but_those_it_may_have(input in spiced()) {
-            use crate::alphabet::Alphabet;
-            for each in Transformation::ALL {
-                let may_have = Alphabet::of(&input).with(each.adds());
-                let strange = each.apply(&input).iter().find(|byte| !may_have.meets(Alphabet::of(&[**byte]))).copied();
-                prop_assert_eq!(strange, None, "{}", each.name());
-            }
-        }
-
-        #[test]
         fn borrowed_exactly_when_unchanged(input in spiced()) {
             for &each in Transformation::ALL {
                 let output = each.apply(&input);

@@ -50,24 +50,4 @@ impl Transformation {
             | Self::UrlEncode => return None,
         })
     }
-
-    /// The bytes that its output may have and its input had not.
-    pub(crate) fn adds(self) -> Alphabet {
-        match self {
-            Self::None
-            | Self::RemoveCommentsChar
-            | Self::RemoveNulls
-            | Self::RemoveWhitespace
-            | Self::Trim
-            | Self::TrimLeft
-            | Self::TrimRight => Alphabet::EMPTY,
-            Self::CmdLine => LOWER.with(SPACE),
-            Self::CompressWhitespace | Self::ReplaceComments | Self::ReplaceNulls => SPACE,
-            Self::RemoveComments => Alphabet::of(b" \0"),
-            Self::Lowercase => LOWER,
-            Self::Uppercase => UPPER,
-            Self::NormalisePath | Self::NormalisePathWin => Alphabet::of(b"/"),
-            _ => Alphabet::ANY,
-        }
-    }
 }

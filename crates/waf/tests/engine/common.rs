@@ -129,7 +129,7 @@ pub(crate) fn rules(text: &str) -> Ruleset {
 
 pub(crate) fn settings(mode: Mode) -> OverlaySettings {
     let levels = Levels { paranoia: 1, inbound_threshold: 5, outbound_threshold: 4 };
-    OverlaySettings { mode, levels, exclusions: Vec::new() }
+    OverlaySettings::new(mode, levels)
 }
 
 pub(crate) fn block(ruleset: &Ruleset) -> Overlay {

@@ -9,7 +9,7 @@ use veloflux_waf::{
 fn explained(text: &str, target: &str) -> Record {
     let ruleset = rules(text);
     let levels = Levels { paranoia: 1, inbound_threshold: 5, outbound_threshold: 4 };
-    let settings = OverlaySettings { mode: Mode::Block, levels, exclusions: Vec::new() };
+    let settings = OverlaySettings::new(Mode::Block, levels);
     let overlay = ruleset.overlay(&settings).unwrap();
     let address = ([192, 0, 2, 7], 443).into();
     let connection = Connection { client: address, server: address, request_id: "1", now_unix_us: 0 };

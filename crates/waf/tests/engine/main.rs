@@ -11,5 +11,6 @@ mod filter;
 mod hostile;
 mod language;
 mod overlay;
+mod own;
 mod reference;
 mod work;

@@ -25,6 +25,23 @@ const MAX_BACKTRACKS: usize = 250_000;
 /// Instructions of a pattern that backtracks.
 const MAX_BACKTRACKING_PROGRAM: usize = 100_000;
 
+/// What patterns may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PatternLimits {
+    /// Bytes of the compiled automaton, which bound the work per byte of input.
+    pub program_bytes: usize,
+    /// Bytes of the lazily built automaton, per thread that runs it.
+    pub automaton_bytes: usize,
+    /// Whether a pattern may need a backtracking engine.
+    pub backtracking: bool,
+}
+
+impl Default for PatternLimits {
+    fn default() -> Self {
+        Self { program_bytes: MAX_PROGRAM_BYTES, automaton_bytes: MAX_AUTOMATON_BYTES, backtracking: true }
+    }
+}
+
 /// A compiled regular expression.
 #[derive(Debug)]
 pub(super) struct Pattern {
@@ -36,13 +53,24 @@ pub(super) struct Pattern {
 impl Pattern {
     /// Compiles a PCRE pattern; the error says what is wrong with it.
     pub(super) fn compile(pattern: &[u8]) -> Result<Self, String> {
+        Self::compile_within(pattern, PatternLimits::default())
+    }
+
+    /// The same; one that costs more than `limits` is an error.
+    pub(super) fn compile_within(pattern: &[u8], limits: PatternLimits) -> Result<Self, String> {
         let translated = translate::translate(pattern).map_err(|error| error.to_string())?;
+        if translated.exact.is_some() && !limits.backtracking {
+            return Err("it needs a backtracking engine (back references, lookaround, possessive)".to_owned());
+        }
         let linear = regex::bytes::RegexBuilder::new(&translated.linear)
             .unicode(false)
-            .size_limit(MAX_PROGRAM_BYTES)
-            .dfa_size_limit(MAX_AUTOMATON_BYTES)
+            .size_limit(limits.program_bytes)
+            .dfa_size_limit(limits.automaton_bytes)
             .build()
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| match error {
+                regex::Error::CompiledTooBig(most) => format!("its automaton takes more than {most} bytes"),
+                other => other.to_string(),
+            })?;
         let exact = translated.exact.as_deref().map(compile_exact).transpose()?;
         Ok(Self { matches_all: pattern.is_empty(), linear, exact })
     }
