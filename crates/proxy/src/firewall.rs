@@ -111,7 +111,9 @@ impl<'p> Inspection<'p> {
         let begun = Instant::now();
         match std::mem::replace(&mut self.state, State::Off) {
             State::ResponseHead(transaction) => {
-                let headers = pairs(&head.fields);
+                // The rules see the response as it is once decoded: those of the CRS do not look into coded bodies.
+                let mut headers = pairs(&head.fields);
+                headers.retain(|(name, _)| !is_content_encoding(name));
                 let verdict = transaction.response_head(&veloflux_waf::ResponseHead {
                     status: head.status,
                     protocol: head.version.as_str().as_bytes(),
@@ -152,8 +154,7 @@ impl<'p> Inspection<'p> {
         match std::mem::replace(&mut self.state, State::Off) {
             State::ResponseBody(transaction) => {
                 let limit = self.policy.map_or(0, |policy| policy.response_limit_bytes);
-                let codings =
-                    head.fields.iter().filter(|(_, name, _)| name.eq_ignore_ascii_case(b"content-encoding"));
+                let codings = head.fields.iter().filter(|(_, name, _)| is_content_encoding(name));
                 let decoded = match body {
                     [] => Ok(Decoded { bytes: body.into(), complete }),
                     _ => decode(codings.map(|(_, _, value)| value), body, complete, limit),
@@ -219,6 +220,10 @@ impl<'p> Inspection<'p> {
             }
         }
     }
+}
+
+fn is_content_encoding(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"content-encoding")
 }
 
 fn pairs(fields: &Fields) -> Vec<(&[u8], &[u8])> {
