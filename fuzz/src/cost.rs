@@ -12,13 +12,13 @@ use veloflux_waf::{
 /// The CRS beside the repository, at its highest level, where everything is only recorded and so all rules run.
 static JUDGE: LazyLock<Option<(Ruleset, Overlay)>> = LazyLock::new(|| {
     let beside = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared"));
-    let release =
-        std::env::var_os("VELOFLUX_SHARED").map_or(beside, PathBuf::from).join("data/crs-4.28.0");
+    let release = std::env::var_os("VELOFLUX_SHARED").map_or(beside, PathBuf::from).join("data/crs-4.28.0");
     let files = read(&release).ok()?;
     let sources = crs::sources(&files, "crs").ok()?;
     let ruleset = Ruleset::compile(&sources, &files).unwrap_or_else(|errors| panic!("{errors}"));
     let levels = Levels { paranoia: 4, inbound_threshold: 5, outbound_threshold: 4 };
-    let overlay = ruleset.overlay(&OverlaySettings::new(Mode::Detect, levels)).unwrap_or_else(|e| panic!("{e}"));
+    let overlay =
+        ruleset.overlay(&OverlaySettings::new(Mode::Detect, levels)).unwrap_or_else(|e| panic!("{e}"));
     Some((ruleset, overlay))
 });
 
