@@ -2,6 +2,8 @@
 //!
 //! Checked besides the assertions here: no panic, no overflow, and (by the driver) no run-away time or memory.
 
+mod cost;
+
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -15,6 +17,8 @@ use veloflux_proxy::wire::{Reading, read_request};
 use veloflux_waf::body::{self, Argument, Limits, cookies, json, multipart, urlencoded, xml};
 use veloflux_waf::transform::Transformation;
 use veloflux_waf::{MemFiles, Ruleset, Source, sqli};
+
+pub use cost::cost;
 
 /// HTTP/1 requests with bodies: read the same however they arrive, and nothing in a head that could end a line when
 /// it is written out again.

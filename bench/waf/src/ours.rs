@@ -113,7 +113,7 @@ impl Ours {
         let status = record.refused.as_ref().map(|refused| refused.status);
         let rule = record.refused.as_ref().and_then(|refused| match refused.cause {
             Cause::Rule(id) => Some(u64::from(id)),
-            Cause::BodyLimit | Cause::Internal(_) => None,
+            Cause::BodyLimit | Cause::Budget | Cause::Internal(_) => None,
         });
         let error = record.internal_errors.first().cloned();
         let read = thread_cpu_ns();

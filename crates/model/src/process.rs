@@ -122,6 +122,8 @@ pub struct Limits {
     pub keep_alive_timeout: Period<100, 3_600_000>,
     /// How long requests in flight may take to finish once the process was told to stop.
     pub drain_timeout: Period<0, 3_600_000>,
+    /// The most that a tenant may set as its firewall's `work_budget`, in per cent.
+    pub max_work_budget: Count<1, 1_000>,
     /// Limits of HTTP/2 connections.
     pub http2: Http2Limits,
 }
@@ -135,6 +137,7 @@ impl Default for Limits {
             header_timeout: Period::of::<10_000>(),
             keep_alive_timeout: Period::of::<75_000>(),
             drain_timeout: Period::of::<30_000>(),
+            max_work_budget: Count::of::<400>(),
             http2: Http2Limits::default(),
         }
     }

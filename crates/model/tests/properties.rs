@@ -69,10 +69,10 @@ fn firewall() -> impl Strategy<Value = Value> {
         },
     );
     let numbers = (number(1..5), number(1..100), number(1..100));
-    let limits = (size(), one_of(&["reject", "inspect_prefix"]), size());
+    let limits = (size(), one_of(&["reject", "inspect_prefix"]), size(), number(1..1_000));
     let versions = one_of(&["4.28.0", "3.3", "1e3", "0x10", "4"]);
     (one_of(&["block", "detect", "off"]), versions, numbers, limits, vec(exclusion, 0..3)).prop_map(
-        |(mode, ruleset, (level, inbound, outbound), (body, over, response), exclusions)| {
+        |(mode, ruleset, (level, inbound, outbound), (body, over, response, budget), exclusions)| {
             object([
                 ("mode", mode),
                 ("ruleset", ruleset),
@@ -82,6 +82,7 @@ fn firewall() -> impl Strategy<Value = Value> {
                 ("body_limit", body),
                 ("over_limit", over),
                 ("response_body_limit", response),
+                ("work_budget", budget),
                 ("exclusions", Some(json!(exclusions))),
             ])
         },

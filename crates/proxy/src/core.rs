@@ -26,6 +26,8 @@ pub(crate) struct Shared {
 
 /// One serving thread's world. Not shared, not locked.
 pub(crate) struct Core {
+    /// Which of the serving threads this is, from 0.
+    pub(crate) number: usize,
     pub(crate) config: Arc<EdgeConfig>,
     pub(crate) snapshots: RefCell<CachedReader>,
     pub(crate) tls: Arc<rustls::ServerConfig>,

@@ -133,6 +133,7 @@ impl Edge {
             let (snapshots, stage) = (snapshots.clone(), stage.subscribe());
             let thread = std::thread::Builder::new().name(format!("edge-{number}")).spawn(move || {
                 let core = Core {
+                    number,
                     access_log: config.access_log.lines(),
                     event_log: config.event_log.lines(),
                     config,

@@ -9,16 +9,21 @@ use std::time::Duration;
 use tokio::time::Instant;
 use veloflux_snapshot::FirewallPolicy;
 use veloflux_waf::collections::TenantCollections;
-use veloflux_waf::{Cause, Connection, Record, Refused, Transaction, Verdict, stage};
+use veloflux_waf::{Cause, Connection, Mode, Record, Refused, Transaction, Verdict, stage};
 
+use crate::decode::{Decoded, decode};
 use crate::head::{Fields, RequestHead, ResponseHead};
+use crate::record::WafVerdict;
 
 /// The firewall refuses: what the client is to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) status: u16,
-    /// Whether the engine failed, rather than a rule refused.
-    pub(crate) internal: bool,
+pub(crate) enum Refusal {
+    /// Of the request or response itself, with this status.
+    Judged(u16),
+    /// The engine failed.
+    Internal,
+    /// The response's body cannot be decoded, and so not be looked at.
+    Undecodable,
 }
 
 /// The firewall's view of one request.
@@ -27,6 +32,8 @@ pub(crate) struct Inspection<'p> {
     policy: Option<&'p FirewallPolicy>,
     state: State<'p>,
     spent: Duration,
+    /// What became of a response whose body could not be decoded.
+    undecodable: Option<WafVerdict>,
 }
 
 #[derive(Debug)]
@@ -45,12 +52,14 @@ pub(crate) struct Outcome {
     pub(crate) record: Record,
     /// Time spent judging, gathering bodies not included.
     pub(crate) spent: Duration,
+    /// What became of a response whose body could not be decoded.
+    pub(crate) undecodable: Option<WafVerdict>,
 }
 
 impl<'p> Inspection<'p> {
     /// No firewall on this route.
     pub(crate) fn off() -> Self {
-        Self { policy: None, state: State::Off, spent: Duration::ZERO }
+        Self { policy: None, state: State::Off, spent: Duration::ZERO, undecodable: None }
     }
 
     /// Begins a transaction and judges the request head. `collections` are the tenant's.
@@ -100,7 +109,9 @@ impl<'p> Inspection<'p> {
         let begun = Instant::now();
         match std::mem::replace(&mut self.state, State::Off) {
             State::ResponseHead(transaction) => {
-                let headers = pairs(&head.fields);
+                // The rules see the response as it is once decoded: those of the CRS do not look into coded bodies.
+                let mut headers = pairs(&head.fields);
+                headers.retain(|(name, _)| !is_content_encoding(name));
                 let verdict = transaction.response_head(&veloflux_waf::ResponseHead {
                     status: head.status,
                     protocol: head.version.as_str().as_bytes(),
@@ -127,12 +138,37 @@ impl<'p> Inspection<'p> {
         }
     }
 
-    /// Judges the response's body.
-    pub(crate) fn response_body(&mut self, body: &[u8], complete: bool) -> Result<(), Refusal> {
+    /// Judges the response's body: the one that `head` announced, of which `body` was gathered.
+    ///
+    /// A body that cannot be decoded is withheld where the policy blocks: whoever asks for it chooses the coding, and
+    /// would choose one that is not looked into. Where it only detects, the body passes and counts.
+    pub(crate) fn response_body(
+        &mut self,
+        head: &ResponseHead,
+        body: &[u8],
+        complete: bool,
+    ) -> Result<(), Refusal> {
         let begun = Instant::now();
         match std::mem::replace(&mut self.state, State::Off) {
             State::ResponseBody(transaction) => {
-                self.settle(begun, transaction.response_body(body, complete), State::Finished)
+                let limit = self.policy.map_or(0, |policy| policy.response_limit_bytes);
+                let codings = head.fields.iter().filter(|(_, name, _)| is_content_encoding(name));
+                let decoded = match body {
+                    [] => Ok(Decoded { bytes: body.into(), complete }),
+                    _ => decode(codings.map(|(_, _, value)| value), body, complete, limit),
+                };
+                let Ok(decoded) = decoded else {
+                    if self.policy.is_some_and(|policy| policy.overlay.mode() == Mode::Detect) {
+                        self.undecodable = Some(WafVerdict::Detected);
+                        return self.settle(begun, transaction.response_body(b"", false), State::Finished);
+                    }
+                    self.undecodable = Some(WafVerdict::Blocked);
+                    self.state = State::ResponseBody(transaction);
+                    self.spent += begun.elapsed();
+                    return Err(Refusal::Undecodable);
+                };
+                let verdict = transaction.response_body(&decoded.bytes, decoded.complete);
+                self.settle(begun, verdict, State::Finished)
             }
             // The firewall is off here, or has said all it had to say.
             other => {
@@ -142,8 +178,9 @@ impl<'p> Inspection<'p> {
         }
     }
 
-    /// Ends the transaction wherever it stands.
-    pub(crate) fn finish(self) -> Option<Outcome> {
+    /// Ends the transaction wherever it stands, and adds what it cost to what its rules cost; `thread` is the number
+    /// of the calling one.
+    pub(crate) fn finish(self, thread: usize) -> Option<Outcome> {
         let begun = Instant::now();
         let record = match self.state {
             State::Off => return None,
@@ -153,7 +190,10 @@ impl<'p> Inspection<'p> {
             State::Finished(transaction) => transaction.finish(),
             State::Refused(refused) => refused.finish(),
         };
-        Some(Outcome { record, spent: self.spent + begun.elapsed() })
+        if let Some(policy) = self.policy {
+            policy.ruleset.count_work(thread, &record.work);
+        }
+        Some(Outcome { record, spent: self.spent + begun.elapsed(), undecodable: self.undecodable })
     }
 
     fn settle<N>(
@@ -169,15 +209,19 @@ impl<'p> Inspection<'p> {
                 Ok(())
             }
             Verdict::Refuse(refused) => {
-                let refusal = Refusal {
-                    status: refused.status(),
-                    internal: matches!(refused.cause(), Cause::Internal(_)),
+                let refusal = match refused.cause() {
+                    Cause::Internal(_) => Refusal::Internal,
+                    Cause::Rule(_) | Cause::Budget | Cause::BodyLimit => Refusal::Judged(refused.status()),
                 };
                 self.state = State::Refused(refused);
                 Err(refusal)
             }
         }
     }
+}
+
+fn is_content_encoding(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"content-encoding")
 }
 
 fn pairs(fields: &Fields) -> Vec<(&[u8], &[u8])> {

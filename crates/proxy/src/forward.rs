@@ -90,7 +90,7 @@ pub(crate) async fn forward<C: Client>(
             .await
             .map_err(|f| reached.failed(core, what.pool, f))?;
     }
-    inspection.response_body(&gathered, ended).map_err(Rejection::from)?;
+    inspection.response_body(response, &gathered, ended).map_err(Rejection::from)?;
 
     response_fields.push(b"X-Request-Id", observed.request_id().as_bytes());
     if let Some(cookie) = reached.cookie.take() {

@@ -6,6 +6,7 @@ pub mod balance;
 pub mod client_addr;
 mod config;
 mod core;
+mod decode;
 mod drain;
 mod edge;
 pub mod eject;

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use veloflux_snapshot::compile::stable_hash;
 use veloflux_snapshot::runtime::TenantState;
 use veloflux_snapshot::{Backend, Route, Tenant};
-use veloflux_waf::{Levels, Match};
+use veloflux_waf::{Cause, Levels, Match, Record};
 
 use crate::accept::ConnectionInfo;
 use crate::answer::Rejection;
@@ -23,7 +23,7 @@ use crate::head::{Known, RequestHead};
 use crate::metrics::NO_TENANT;
 use crate::record::{
     AccessEntry, EventAction, FirewallEvent, RequestId, RuleMatch, Termination, Timestamp, TlsSession,
-    WafSummary, WafVerdict,
+    WafCause, WafSummary, WafVerdict,
 };
 
 /// Longest host, path, query and user agent in a log line, in bytes.
@@ -157,7 +157,7 @@ impl<'a> Observation<'a> {
             self.status = rejection.status();
         }
         // A client that hangs up was not refused, and the firewall's refusals have a counter of their own.
-        if !matches!(rejection, Rejection::ClientGone | Rejection::Blocked { .. }) {
+        if !matches!(rejection, Rejection::ClientGone | Rejection::Blocked { .. } | Rejection::Undecodable) {
             self.counters().rejected.fetch_add(1, Relaxed);
         }
     }
@@ -191,6 +191,9 @@ impl<'a> Observation<'a> {
         }
         if let Some(outcome) = &self.outcome {
             counters.waf_duration.observe(outcome.spent.as_micros() as u64);
+            counters.waf_units.fetch_add(outcome.record.work.units, Relaxed);
+            counters.waf_undecodable.fetch_add(u64::from(outcome.undecodable.is_some()), Relaxed);
+            counters.waf_over_budget.fetch_add(u64::from(outcome.record.work.over_budget), Relaxed);
             match verdict(outcome) {
                 WafVerdict::Blocked => counters.waf_blocked.fetch_add(1, Relaxed),
                 WafVerdict::Detected => counters.waf_detected.fetch_add(1, Relaxed),
@@ -232,6 +235,8 @@ impl<'a> Observation<'a> {
             waf: self.outcome.as_ref().map(|outcome| WafSummary {
                 verdict: verdict(outcome),
                 score: score(outcome.record.inbound_score),
+                cause: cause(outcome),
+                units: outcome.record.work.units,
                 rules: &rules,
             }),
             termination: self.termination,
@@ -276,6 +281,7 @@ impl<'a> Observation<'a> {
                 WafVerdict::Detected => EventAction::Detected,
                 WafVerdict::Passed => EventAction::Logged,
             },
+            cause: cause(outcome),
             client: self.client,
             method: masker.text(head.method(), MAX_METHOD),
             host: masker.text(head.authority(), MAX_HOST),
@@ -311,9 +317,25 @@ impl Drop for Observation<'_> {
 fn verdict(outcome: &Outcome) -> WafVerdict {
     match &outcome.record {
         record if record.refused.is_some() => WafVerdict::Blocked,
+        _ if outcome.undecodable == Some(WafVerdict::Blocked) => WafVerdict::Blocked,
+        _ if outcome.undecodable.is_some() => WafVerdict::Detected,
         record if record.would_refuse.is_some() => WafVerdict::Detected,
         _ => WafVerdict::Passed,
     }
+}
+
+/// Who refused, or would have in block mode.
+fn cause(outcome: &Outcome) -> Option<WafCause> {
+    let Record { refused, would_refuse, .. } = &outcome.record;
+    if refused.is_none() && outcome.undecodable.is_some() {
+        return Some(WafCause::Undecodable);
+    }
+    Some(match refused.as_ref().or(would_refuse.as_ref())?.cause {
+        Cause::Rule(_) => WafCause::Rule,
+        Cause::Budget => WafCause::WorkBudget,
+        Cause::BodyLimit => WafCause::BodyLimit,
+        Cause::Internal(_) => WafCause::Failure,
+    })
 }
 
 fn score(score: i64) -> u32 {

@@ -30,7 +30,7 @@ pub(crate) async fn serve<C: Client>(core: &Core, info: &ConnectionInfo, head: &
             (rejection == Rejection::MethodNotAllowed).then(|| route::allowed_methods(&snapshot, head));
         refuse(head, client, rejection, allow.as_deref(), &mut observed).await;
     }
-    observed.finish(inspection.finish());
+    observed.finish(inspection.finish(core.number));
 }
 
 async fn stages<'s, C: Client>(
@@ -282,7 +282,11 @@ impl From<NoSite> for Rejection {
 
 impl From<Refusal> for Rejection {
     fn from(refusal: Refusal) -> Self {
-        if refusal.internal { Self::Internal } else { Self::Blocked { status: refusal.status } }
+        match refusal {
+            Refusal::Judged(status) => Self::Blocked { status },
+            Refusal::Internal => Self::Internal,
+            Refusal::Undecodable => Self::Undecodable,
+        }
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Inputs {
     pub rulesets: HashMap<String, Result<Arc<Ruleset>, String>>,
     /// The version used where a policy names none.
     pub active_ruleset: Option<String>,
+    /// The most that a policy may set as its work budget, in per cent.
+    pub max_work_budget_percent: u32,
     /// The authorities that the system trusts.
     pub native_roots: Vec<CertificateDer<'static>>,
     /// The time at which certificates have to be valid.

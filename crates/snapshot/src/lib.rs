@@ -29,6 +29,19 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The rule sets that some route's firewall runs, each once.
+    pub fn rulesets(&self) -> Vec<&veloflux_waf::Ruleset> {
+        let policies =
+            self.tenants.iter().flat_map(|tenant| &tenant.routes).filter_map(|route| route.firewall.as_ref());
+        let mut rulesets: Vec<&veloflux_waf::Ruleset> = Vec::new();
+        for policy in policies {
+            if !rulesets.iter().any(|known| std::ptr::eq(*known, &raw const *policy.ruleset)) {
+                rulesets.push(&policy.ruleset);
+            }
+        }
+        rulesets
+    }
+
     /// All pools that some route forwards to; one that several routes use comes as often.
     pub fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
         self.tenants.iter().flat_map(|tenant| &tenant.routes).filter_map(|route| match &route.action {

@@ -66,6 +66,12 @@ pub struct TenantState {
     pub waf_blocked: AtomicU64,
     /// Requests that the firewall would have refused in detect mode.
     pub waf_detected: AtomicU64,
+    /// Units of work that judging took.
+    pub waf_units: AtomicU64,
+    /// Requests that would have taken more than their budget.
+    pub waf_over_budget: AtomicU64,
+    /// Responses that the firewall could not decode, withheld or not.
+    pub waf_undecodable: AtomicU64,
     /// Requests refused for any other reason (limits, bad host, no backend).
     pub rejected: AtomicU64,
     /// What the firewall's rules remember from one request to the next.
@@ -136,6 +142,9 @@ impl TenantState {
             waf_duration: Histogram::default(),
             waf_blocked: AtomicU64::new(0),
             waf_detected: AtomicU64::new(0),
+            waf_units: AtomicU64::new(0),
+            waf_over_budget: AtomicU64::new(0),
+            waf_undecodable: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
             collections: collections.tenant(),
         }

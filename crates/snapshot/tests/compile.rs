@@ -14,6 +14,7 @@ use veloflux_waf::{MemFiles, Ruleset, Source};
 
 fn inputs() -> Inputs {
     Inputs {
+        max_work_budget_percent: 400,
         state_file: "state.yaml".to_owned(),
         files: HashMap::new(),
         rulesets: HashMap::new(),
@@ -407,4 +408,24 @@ fn ten_thousand_tenants_compile_in_time_and_find_their_state_again() {
     assert!(first.tenants.iter().zip(&second.tenants).all(|(a, b)| Arc::ptr_eq(&a.state, &b.state)));
     let last = &second.hosts.get("x.t9999.example").unwrap().tenant;
     assert!(matches!(&last.routes[1].action, Action::Forward { pool, .. } if &*pool.id == "t9999/web"));
+}
+
+#[test]
+fn a_tenants_work_budget_stays_below_the_operators() {
+    let source = Source { name: "t.conf".to_owned(), text: "SecAction \"id:1,phase:1,pass\"".to_owned() };
+    let ruleset = Arc::new(Ruleset::compile(&[source], &MemFiles::new()).unwrap());
+    let rulesets = HashMap::from([("1".to_owned(), Ok(ruleset))]);
+    let inputs =
+        Inputs { rulesets, active_ruleset: Some("1".to_owned()), max_work_budget_percent: 150, ..inputs() };
+    let state = |percent: u32| {
+        format!(
+            "tenants:\n  - name: acme\n    firewall: {{work_budget: {percent}}}\n    domains: [{{host: a.test}}]\n    \
+             routes: [{{name: r, respond: {{status: 200}}}}]\n"
+        )
+    };
+    let snapshot = compiled(&state(150), &inputs);
+    let policy = snapshot.tenants[0].routes[0].firewall.as_ref().unwrap();
+    assert_eq!(policy.overlay.work_budget(), veloflux_waf::WorkBudget::percent(150));
+    let report = refused(&state(151), &inputs);
+    assert!(report.contains("state.yaml:3:29: the work budget 151 is more than"), "{report}");
 }

@@ -43,7 +43,7 @@ pub(crate) enum Command {
     DevCa(DevCa),
     /// Serves two demo tenants with three demo backends, all in one process, and prints what to try.
     Demo(Demo),
-    /// Asks the firewall's engine, without serving anything.
+    /// Asks the firewall's engine, or what a running one is busy with.
     Waf(Waf),
 }
 
@@ -151,6 +151,30 @@ pub(crate) enum WafCommand {
     /// takes. Ends with 0 whatever the verdict is; with 1 if the rules do not compile or the request cannot be read.
     /// What is printed shows the request as it is, secrets included.
     Eval(Eval),
+    /// Shows which rules and tenants cost a running process's firewall most.
+    ///
+    /// Work is counted in units that follow it and not the clock. What is done for all rules together, such as
+    /// transforming a value, counts for its tenant and for no rule. The process lists the 50 rules that cost most.
+    Top(Top),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    /// The process file, whose metrics listener is asked.
+    #[arg(long, value_name = "FILE", default_value = "veloflux.yaml")]
+    pub(crate) process: PathBuf,
+    /// The metrics listener's address, in place of the process file.
+    #[arg(long, value_name = "ADDR", conflicts_with = "process")]
+    pub(crate) metrics: Option<SocketAddr>,
+    /// Rules, and tenants, to show.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) count: usize,
+    /// Looks at this many seconds from now; 0: at all the time since the process began.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    pub(crate) seconds: u64,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -48,7 +48,11 @@ impl ProcessFile {
     /// Loads what this process file, or the command line in its stead, names as state.
     pub(crate) fn loader(&self, state: Option<&Path>) -> Loader {
         let state_file = state.map_or_else(|| self.resolve(self.process.state.as_str()), Path::to_path_buf);
-        Loader::new(state_file, Store::in_data_directory(&self.data_directory()))
+        Loader::new(
+            state_file,
+            Store::in_data_directory(&self.data_directory()),
+            self.process.limits.max_work_budget.get_u32(),
+        )
     }
 }
 
@@ -58,6 +62,8 @@ impl ProcessFile {
 pub(crate) struct Loader {
     state_file: PathBuf,
     store: Store,
+    /// As in [`Inputs`].
+    max_work_budget_percent: u32,
     registry: Registry,
     rulesets: HashMap<Version, Arc<Ruleset>>,
     /// Taken before each file is read, so that a change during the load counts as one after it.
@@ -65,10 +71,11 @@ pub(crate) struct Loader {
 }
 
 impl Loader {
-    fn new(state_file: PathBuf, store: Store) -> Self {
+    fn new(state_file: PathBuf, store: Store, max_work_budget_percent: u32) -> Self {
         Self {
             state_file,
             store,
+            max_work_budget_percent,
             registry: Registry::default(),
             rulesets: HashMap::new(),
             loaded: Look::new(),
@@ -101,7 +108,17 @@ impl Loader {
         let native_roots = if needs_native_roots(&state) { native_roots() } else { Vec::new() };
         let state_file = self.state_file.display().to_string();
         let now = SystemTime::now();
-        let inputs = Inputs { state_file, files, rulesets, active_ruleset, native_roots, now, lapsed };
+        let max_work_budget_percent = self.max_work_budget_percent;
+        let inputs = Inputs {
+            state_file,
+            files,
+            rulesets,
+            active_ruleset,
+            max_work_budget_percent,
+            native_roots,
+            now,
+            lapsed,
+        };
         let snapshot = compile(&state, &inputs, &self.registry, revision)?;
         warn_of_lapsed(&snapshot);
         Ok(snapshot)

@@ -42,6 +42,7 @@ fn help_texts_are_as_checked_in() {
         "demo",
         "waf",
         "waf eval",
+        "waf top",
     ];
     for command in commands {
         let mut args: Vec<&str> = command.split_whitespace().collect();

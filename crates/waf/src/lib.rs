@@ -35,6 +35,7 @@ mod bits;
 mod check;
 pub mod collections;
 mod compile;
+mod costs;
 pub mod crs;
 mod engine;
 mod error;
@@ -64,13 +65,15 @@ pub fn forget_values() {
 }
 
 pub use base::base_config;
+pub use costs::RuleCost;
+pub use engine::WorkBudget;
 pub use error::{CompileError, CompileErrors, OverlayError, OverlayErrors, Part};
 pub use files::{Files, MemFiles};
 pub use overlay::{
     Condition, Exclusion, Levels, Mode, Overlay, OverlaySettings, PathCondition, RuleMode, RuleSelector,
     Tunable, Tuning,
 };
-pub use record::{Cause, Internal, Match, Record, Refusal};
+pub use record::{Cause, Internal, Match, Record, Refusal, RuleWork, WorkDone};
 pub use ruleset::{Note, RuleInfo, Ruleset, Severity, Source};
 pub use step::{Skip, Step};
 pub use transaction::{Connection, Refused, RequestHead, ResponseHead, Transaction, Verdict, stage};

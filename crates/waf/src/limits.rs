@@ -48,8 +48,6 @@ pub const MATCHES: usize = 1_000;
 /// Values that one chain may match, each counted in every link; more are an internal error. `MATCHED_VARS` shows all
 /// of them: a chain that looked at some only could be blinded with harmless ones.
 pub const MATCHED_VALUES: usize = 100_000;
-/// Links evaluated against values in one transaction; more are an internal error.
-pub const EVALUATIONS: u64 = 50_000_000;
 /// TX variables whose names rules make at run time.
 pub const DYNAMIC_VARIABLES: usize = 2 * ARGUMENTS;
 /// Bytes that rules may copy into variables in one transaction, captures included; more are an internal error. Single

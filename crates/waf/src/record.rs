@@ -22,10 +22,32 @@ pub struct Record {
     pub would_refuse: Option<Refusal>,
     /// What went wrong inside the engine, in words for the operator.
     pub internal_errors: Vec<String>,
+    /// What judging cost.
+    pub work: WorkDone,
     /// What the engine did, for a transaction that was to be [`explained`](crate::Transaction::explained).
     pub steps: Vec<Step>,
     /// Steps beyond [`limits::STEPS`](crate::limits::STEPS), counted only.
     pub dropped_steps: u64,
+}
+
+/// What judging cost, in units of the [work budget](crate::WorkBudget).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WorkDone {
+    /// All of it.
+    pub units: u64,
+    /// Whether more was asked for than the transaction was allowed: it was refused then, or not judged further.
+    pub over_budget: bool,
+    /// What single rules took of it, each time one ran; the rest was done for all together.
+    pub rules: Vec<RuleWork>,
+}
+
+/// What one run of a rule cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuleWork {
+    /// The rule, as its place in [`Ruleset::rules`](crate::Ruleset::rules).
+    pub index: u32,
+    /// Units of the work budget.
+    pub units: u64,
 }
 
 /// Who refused, and how.
@@ -50,6 +72,8 @@ pub enum Cause {
     Rule(u32),
     /// A body longer than `SecRequestBodyLimit` or `SecResponseBodyLimit`, where the rules say `Reject`.
     BodyLimit,
+    /// Judging would take more work than [the budget](crate::WorkBudget) allows.
+    Budget,
     /// The engine could not finish judging: a panic, a limit or a failed operator.
     Internal(Internal),
 }

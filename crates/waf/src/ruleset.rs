@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::compile::Settings;
+use crate::costs::{RuleCost, RuleCosts};
 use crate::error::{CompileErrors, OverlayErrors};
 use crate::files::Files;
 use crate::overlay::{Overlay, OverlaySettings, Scope, Tunable, Tuning};
 use crate::program::{Names, Program};
+use crate::record::WorkDone;
 
 /// One text of rules, read in the order given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +28,7 @@ pub struct Ruleset {
     pub(crate) program: Program,
     pub(crate) settings: Settings,
     pub(crate) scores: Scores,
+    costs: RuleCosts,
     signatures: Vec<String>,
     notes: Vec<Note>,
 }
@@ -131,11 +134,12 @@ impl Ruleset {
         static COMPILED: AtomicU64 = AtomicU64::new(0);
         let identity = COMPILED.fetch_add(1, Ordering::Relaxed);
         let scores = Scores::find(&program.names);
-        Self { identity, program, settings, scores, signatures, notes }
+        let costs = RuleCosts::new(program.rules.len());
+        Self { identity, program, settings, scores, costs, signatures, notes }
     }
 
     /// The same rules, of which each asks about every value that it looks at, even where the value cannot match. The
-    /// verdicts are the same and cost more: for comparison.
+    /// verdicts are the same and cost more: for comparison, and so without a work budget.
     #[must_use]
     pub fn unfiltered(mut self) -> Self {
         self.program.filter = None;
@@ -155,6 +159,17 @@ impl Ruleset {
     /// All rules in the order of their text.
     pub fn rules(&self) -> impl Iterator<Item = &RuleInfo> {
         self.program.rules.iter().map(|rule| &rule.info)
+    }
+
+    /// Adds what a transaction cost to [`costs`](Self::costs). `thread` is a number of the calling thread's own, below
+    /// 256: two threads that use one at the same time lose counts.
+    pub fn count_work(&self, thread: usize, work: &WorkDone) {
+        self.costs.add(thread, work);
+    }
+
+    /// What each rule has cost in the transactions that were counted, in the order of [`rules`](Self::rules).
+    pub fn costs(&self) -> impl Iterator<Item = (&RuleInfo, RuleCost)> {
+        self.rules().zip(self.costs.sums())
     }
 
     /// What in the rules has no effect here, and why; up to [`limits::NOTES`](crate::limits::NOTES).

@@ -38,6 +38,10 @@ pub struct Firewall {
     /// How much of a response body is kept in memory and inspected. Default: 512KiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_body_limit: Option<At<InspectedSize>>,
+    /// How much work judging one request may be, in per cent of the engine's own measure; what takes more is refused.
+    /// The process file's `limits.max_work_budget` is the most. Default: 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub work_budget: Option<At<Count<1, 1_000>>>,
     /// Rules, or targets of rules, that are left out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exclusions: Vec<Exclusion>,
@@ -180,6 +184,8 @@ pub struct PolicySettings {
     pub over_limit: OverLimit,
     /// Response-body bytes inspected.
     pub response_body_limit_bytes: usize,
+    /// Work that judging may be, in per cent of the engine's measure.
+    pub work_budget_percent: u32,
 }
 
 impl Firewall {
@@ -200,6 +206,7 @@ impl Firewall {
             body_limit: first(own.body_limit.as_ref(), self.body_limit.as_ref()),
             over_limit: first(own.over_limit.as_ref(), self.over_limit.as_ref()),
             response_body_limit: first(own.response_body_limit.as_ref(), self.response_body_limit.as_ref()),
+            work_budget: first(own.work_budget.as_ref(), self.work_budget.as_ref()),
             exclusions: self.exclusions.iter().chain(&own.exclusions).cloned().collect(),
             rule_modes: self.rule_modes.iter().chain(&own.rule_modes).cloned().collect(),
             rules: self.rules.iter().chain(&own.rules).cloned().collect(),
@@ -231,6 +238,7 @@ impl Firewall {
                 512 << 10,
                 baseline.response_body_limit,
             ),
+            work_budget_percent: self.work_budget.as_ref().map_or(100, |percent| percent.get_u32()),
         }
     }
 }

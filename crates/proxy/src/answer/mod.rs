@@ -47,6 +47,8 @@ pub enum Rejection {
     NoBackend,
     /// No backend gave a usable answer.
     BackendFailed,
+    /// The backend's answer is in a content coding that cannot be undone, and so cannot be looked at as the policy asks.
+    Undecodable,
     /// No backend answered in time.
     BackendTimeout,
     /// The edge is at one of its own limits.
@@ -109,7 +111,7 @@ impl Rejection {
             Self::Blocked { .. } => 403,
             Self::Internal => 500,
             Self::UnsupportedTransferCoding => 501,
-            Self::BackendFailed => 502,
+            Self::BackendFailed | Self::Undecodable => 502,
             Self::NoBackend | Self::Overloaded => 503,
             Self::BackendTimeout => 504,
             Self::UnsupportedVersion => 505,
@@ -179,6 +181,9 @@ impl Words {
             Rejection::MethodNotAllowed => {
                 ("Method not allowed", "This address does not accept the request's method.")
             }
+            Rejection::Undecodable => {
+                ("Bad gateway", "The site answered in a content coding that cannot be checked here.")
+            }
             Rejection::Blocked { .. } => (
                 "Request blocked",
                 "The request looks like an attack and was refused. If it was not one, tell the site's owner the request id.",
@@ -245,7 +250,7 @@ mod tests {
 
     const ID: &str = "0192f3a4-5b6c-7d8e-9f01-23456789abcd";
 
-    fn every_rejection() -> [(&'static str, Rejection); 18] {
+    fn every_rejection() -> [(&'static str, Rejection); 19] {
         [
             (
                 "bad-request",
@@ -265,6 +270,7 @@ mod tests {
             ("blocked", Rejection::Blocked { status: 403 }),
             ("no-backend", Rejection::NoBackend),
             ("backend-failed", Rejection::BackendFailed),
+            ("undecodable", Rejection::Undecodable),
             ("backend-timeout", Rejection::BackendTimeout),
             ("overloaded", Rejection::Overloaded),
             ("internal", Rejection::Internal),

@@ -1,6 +1,7 @@
 //! Reads the counters and encodes them.
 
-use std::collections::HashSet;
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -10,8 +11,9 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeLab
 use prometheus_client::metrics::MetricType;
 use veloflux_snapshot::runtime::{DURATION_BOUNDS_US, Histogram, TenantState};
 use veloflux_snapshot::{Backend, Pool, Snapshot};
+use veloflux_waf::RuleCost;
 
-use super::{MAX_BACKENDS, MAX_CERTIFICATES, MAX_TENANTS, NO_TENANT, OTHER_TENANT, Sources};
+use super::{MAX_BACKENDS, MAX_CERTIFICATES, MAX_RULES, MAX_TENANTS, NO_TENANT, OTHER_TENANT, Sources};
 use crate::eject;
 
 /// Encodes what `Sources` lead to, anew for each scrape.
@@ -24,6 +26,7 @@ impl Collector for Reading {
         let snapshot = (sources.snapshot)();
         let mut families = Families(encoder);
         tenants(&mut families, &by_tenant(&snapshot, &sources.process.nobody))?;
+        rules(&mut families, &snapshot)?;
         backends(&mut families, &snapshot, (sources.now_ms)())?;
         certificates(&mut families, &snapshot)?;
         process(&mut families, sources, snapshot.revision)
@@ -68,6 +71,15 @@ fn tenants(families: &mut Families<'_>, rows: &[(&str, Totals)]) -> fmt::Result 
         "Entries of collections dropped before their time",
         |totals| totals.collections_evicted,
     )?;
+    count("veloflux_waf_units", "Work of the firewall, in units of the work budget", |totals| {
+        totals.waf_units
+    })?;
+    count("veloflux_waf_over_budget", "Requests whose judging took more than their work budget", |totals| {
+        totals.waf_over_budget
+    })?;
+    count("veloflux_waf_undecodable", "Responses that could not be decoded to be looked at", |totals| {
+        totals.waf_undecodable
+    })?;
     count("veloflux_rejected", "Requests refused for other reasons", |totals| totals.rejected)?;
     let mut gauge = |name: &str, help: &str, value: fn(&Totals) -> u64| {
         families.gauges(
@@ -80,6 +92,29 @@ fn tenants(families: &mut Families<'_>, rows: &[(&str, Totals)]) -> fmt::Result 
         totals.collections_entries
     })?;
     gauge("veloflux_waf_collections_bytes", "Memory of these entries", |totals| totals.collections_bytes)
+}
+
+/// The rules that cost most. One that is in several rule sets counts as one.
+fn rules(families: &mut Families<'_>, snapshot: &Snapshot) -> fmt::Result {
+    let mut costs: HashMap<u32, RuleCost> = HashMap::new();
+    for (rule, cost) in snapshot.rulesets().iter().flat_map(|ruleset| ruleset.costs()) {
+        let sum = costs.entry(rule.id).or_default();
+        sum.units += cost.units;
+        sum.runs += cost.runs;
+    }
+    let mut costs: Vec<_> = costs.into_iter().filter(|(_, cost)| cost.runs > 0).collect();
+    costs.sort_unstable_by_key(|(id, cost)| (Reverse(cost.units), *id));
+    costs.truncate(MAX_RULES);
+    let mut count = |name: &str, help: &str, count: fn(&RuleCost) -> u64| {
+        let samples = costs.iter().map(|(id, cost)| ([("rule", id.to_string())], count(cost)));
+        families.counters(name, help, samples)
+    };
+    count(
+        "veloflux_waf_rule_units",
+        "Work of the rules that cost most, in units of the work budget",
+        |cost| cost.units,
+    )?;
+    count("veloflux_waf_rule_runs", "How often these rules were looked at one by one", |cost| cost.runs)
 }
 
 fn backends(families: &mut Families<'_>, snapshot: &Snapshot, now_ms: u64) -> fmt::Result {
@@ -204,6 +239,9 @@ struct Totals {
     waf_duration: HistogramTotals,
     waf_blocked: u64,
     waf_detected: u64,
+    waf_units: u64,
+    waf_over_budget: u64,
+    waf_undecodable: u64,
     rejected: u64,
     collections_entries: u64,
     collections_bytes: u64,
@@ -219,6 +257,9 @@ impl Totals {
         self.duration.add(&state.duration);
         self.waf_duration.add(&state.waf_duration);
         self.waf_blocked += state.waf_blocked.load(Relaxed);
+        self.waf_units += state.waf_units.load(Relaxed);
+        self.waf_undecodable += state.waf_undecodable.load(Relaxed);
+        self.waf_over_budget += state.waf_over_budget.load(Relaxed);
         self.waf_detected += state.waf_detected.load(Relaxed);
         self.rejected += state.rejected.load(Relaxed);
         let usage = state.collections.usage();

@@ -4,7 +4,8 @@
 //! bounded: the first [`MAX_TENANTS`] tenants by id have series of their own, the rest are summed under
 //! [`OTHER_TENANT`] (whose counters therefore fall when a tenant changes sides; `rate()` takes that for a
 //! restart). Requests that belong to no tenant count under [`NO_TENANT`]. Backends are listed up to
-//! [`MAX_BACKENDS`]; `veloflux_backends` counts all of them.
+//! [`MAX_BACKENDS`]; `veloflux_backends` counts all of them. Of the firewall's rules, the [`MAX_RULES`] that have cost
+//! most are listed.
 
 mod collect;
 mod server;
@@ -30,6 +31,9 @@ pub const MAX_BACKENDS: usize = 1_000;
 
 /// Certificates with a series of their own; those that expire first are shown.
 pub const MAX_CERTIFICATES: usize = 1_000;
+
+/// Firewall rules with series of their own; those that have cost most are shown.
+pub const MAX_RULES: usize = 50;
 
 /// The label of all tenants over [`MAX_TENANTS`] together.
 pub const OTHER_TENANT: &str = "_other";

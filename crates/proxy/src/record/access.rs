@@ -81,6 +81,11 @@ pub struct WafSummary<'a> {
     pub verdict: WafVerdict,
     /// Inbound anomaly score.
     pub score: u32,
+    /// What decided, where the verdict is not to let it pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<WafCause>,
+    /// Work that judging took, in units of the work budget.
+    pub units: u64,
     /// Ids of the rules that matched.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub rules: &'a [u64],
@@ -96,6 +101,22 @@ pub enum WafVerdict {
     Detected,
     /// Refused.
     Blocked,
+}
+
+/// What the firewall's verdict rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WafCause {
+    /// A rule: one that denies, or the one that compares the score with the threshold.
+    Rule,
+    /// Judging takes more work than the policy allows.
+    WorkBudget,
+    /// A body is longer than the rule set's own limit.
+    BodyLimit,
+    /// The engine failed; the process log says how.
+    Failure,
+    /// The response's content coding is unknown, or its body is not in it.
+    Undecodable,
 }
 
 /// How a request ended.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Masked, RequestId, Timestamp};
+use super::{Masked, RequestId, Timestamp, WafCause};
 
 /// A request in which firewall rules matched.
 #[derive(Debug, Serialize)]
@@ -21,6 +21,9 @@ pub struct FirewallEvent<'a> {
     pub route: &'a str,
     /// What was done.
     pub action: EventAction,
+    /// What decided, where the request was refused or would have been.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<WafCause>,
     /// The client, behind trusted proxies.
     pub client: IpAddr,
     /// The method.

@@ -12,7 +12,7 @@ mod request_id;
 mod sink;
 mod timestamp;
 
-pub use access::{AccessEntry, Termination, TlsSession, WafSummary, WafVerdict};
+pub use access::{AccessEntry, Termination, TlsSession, WafCause, WafSummary, WafVerdict};
 pub use event::{EventAction, FirewallEvent, RuleMatch};
 pub use mask::{MaskNameError, Masked, Masker};
 pub use request_id::RequestId;

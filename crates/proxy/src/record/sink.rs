@@ -291,7 +291,13 @@ mod tests {
             user_agent: Some(
                 masker.text("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0", 256),
             ),
-            waf: Some(WafSummary { verdict: WafVerdict::Passed, score: 0, rules: &[] }),
+            waf: Some(WafSummary {
+                verdict: WafVerdict::Passed,
+                score: 0,
+                cause: None,
+                units: 0,
+                rules: &[],
+            }),
             termination: Termination::Complete,
         }
     }
@@ -347,6 +353,7 @@ mod tests {
             tenant: "acme",
             route: "shop",
             action: EventAction::Blocked,
+            cause: None,
             client: [203, 0, 113, 9].into(),
             method: masker.text("GET", 32),
             host: masker.text("shop.acme.example", 255),

@@ -11,7 +11,7 @@ use veloflux_model::value::{Count, RuleRange, RuleTag};
 use veloflux_model::{At, Problem};
 use veloflux_waf::{
     Condition, Levels, Mode, OverlayError, OverlaySettings, Part, PathCondition, RuleMode, RuleSelector,
-    Ruleset, Source, Tunable, Tuning,
+    Ruleset, Source, Tunable, Tuning, WorkBudget,
 };
 
 use super::Compiler;
@@ -28,6 +28,7 @@ impl Compiler<'_> {
             FirewallMode::Off => return None,
         };
         let (version, ruleset) = self.ruleset(at, firewall)?;
+        self.check_work_budget(firewall);
         let levels = Levels {
             paranoia: settings.paranoia_level,
             inbound_threshold: settings.inbound_threshold,
@@ -43,7 +44,7 @@ impl Compiler<'_> {
         match ruleset.tenant_overlay(&wanted, &tunable) {
             Ok(overlay) => Some(Arc::new(FirewallPolicy {
                 ruleset,
-                overlay,
+                overlay: overlay.with_work_budget(WorkBudget::percent(settings.work_budget_percent)),
                 body_limit_bytes: settings.body_limit_bytes,
                 over_limit: match settings.over_limit {
                     desired::OverLimit::Reject => OverLimit::Reject,
@@ -57,6 +58,17 @@ impl Compiler<'_> {
                 }
                 None
             }
+        }
+    }
+
+    fn check_work_budget(&mut self, firewall: &Firewall) {
+        let most = self.inputs.max_work_budget_percent;
+        if let Some(percent) = firewall.work_budget.as_ref().filter(|percent| percent.get_u32() > most) {
+            self.report(
+                percent.position(),
+                format!("the work budget {} is more than this installation allows", percent.get_u32()),
+                format!("set at most {most}, or have the operator raise `limits.max_work_budget` in the process file"),
+            );
         }
     }
 

@@ -1,8 +1,9 @@
-//! `veloflux waf eval`: one request through a rule set, and why it ends as it does. Serves nothing, changes nothing.
+//! `veloflux waf top`: what a running process's rules cost. `veloflux waf eval`: one request through a rule set, and why it ends as it does. Serves nothing, changes nothing.
 
 mod report;
 mod request;
 mod rules;
+mod top;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -25,6 +26,7 @@ const TIMED_RUNS: usize = 5;
 pub(crate) fn run(command: &WafCommand) -> Outcome {
     match command {
         WafCommand::Eval(args) => eval(args),
+        WafCommand::Top(args) => top::run(args),
     }
 }
 
@@ -36,7 +38,13 @@ fn eval(args: &Eval) -> Outcome {
     let settings = OverlaySettings::new(Mode::Block, levels);
     let overlay = ruleset.overlay(&settings).map_err(|error| Failure::new(error.to_string()))?;
 
-    let record = transact(&ruleset, &overlay, &request, true);
+    let mut record = transact(&ruleset, &overlay, &request, true);
+    // Explaining asks more than judging does, and so has no budget: what judging costs shows without it.
+    let judged = transact(&ruleset, &overlay, &request, false);
+    if judged.work.over_budget {
+        record.refused = judged.refused;
+    }
+    record.work = judged.work;
     let report = Report::new(&ruleset, &overlay, &request, &record, time(&ruleset, &overlay, &request));
     if args.json {
         println!("{}", report.json()?);

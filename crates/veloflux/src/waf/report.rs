@@ -25,6 +25,7 @@ pub(super) struct Report {
     internal_errors: Vec<String>,
     rules_run: usize,
     values_judged: usize,
+    work_units: u64,
     time_us: u64,
 }
 
@@ -34,6 +35,7 @@ struct VerdictLine {
     status: Option<u16>,
     phase: Option<u8>,
     rule: Option<u32>,
+    over_budget: bool,
 }
 
 #[derive(Serialize)]
@@ -96,9 +98,10 @@ impl Report {
                 refused: refused.is_some(),
                 status: refused.map(|refusal| refusal.status),
                 phase: refused.map(|refusal| refusal.phase),
+                over_budget: record.work.over_budget,
                 rule: refused.and_then(|refusal| match refusal.cause {
                     Cause::Rule(id) => Some(id),
-                    Cause::BodyLimit | Cause::Internal(_) => None,
+                    Cause::BodyLimit | Cause::Budget | Cause::Internal(_) => None,
                 }),
             },
             inbound: Score { score: record.inbound_score, threshold: levels.inbound_threshold },
@@ -108,6 +111,7 @@ impl Report {
             internal_errors: record.internal_errors.clone(),
             rules_run: count(|step| matches!(step, Step::Returned { link: 0, .. })),
             values_judged: count(|step| matches!(step, Step::Judged { .. })),
+            work_units: record.work.units,
             time_us: u64::try_from(time.as_micros()).unwrap_or(u64::MAX),
         }
     }
@@ -177,8 +181,8 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "time     {} us; {} rules looked at {} values",
-            self.time_us, self.rules_run, self.values_judged
+            "time     {} us, {} units of work; {} rules looked at {} values",
+            self.time_us, self.work_units, self.rules_run, self.values_judged
         )?;
         for error in &self.internal_errors {
             writeln!(f, "error    {error}")?;
@@ -201,6 +205,9 @@ impl fmt::Display for VerdictLine {
         match self {
             Self { status: Some(status), phase: Some(phase), rule: Some(rule), .. } => {
                 write!(f, "refused with {status} by rule {rule} in phase {phase}")
+            }
+            Self { status: Some(status), over_budget: true, .. } => {
+                write!(f, "refused with {status}: judging it takes more than its work budget")
             }
             Self { status: Some(status), .. } => {
                 write!(f, "refused with {status}: the engine could not judge it")

@@ -28,7 +28,7 @@ pub(crate) fn with_rules() -> Option<Edge> {
     Some(edge)
 }
 
-fn policy(backend: &Backend, policy: &str) -> String {
+pub(crate) fn policy(backend: &Backend, policy: &str) -> String {
     format!("{}\nfirewall: {{{policy}}}", forward_to(&[backend]))
 }
 

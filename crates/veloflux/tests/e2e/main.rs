@@ -4,6 +4,7 @@
 
 mod balance;
 mod broken;
+mod coded;
 mod collections;
 mod drain;
 mod exchange;
@@ -20,3 +21,4 @@ mod storm;
 mod streams;
 mod tenants;
 mod tls;
+mod work;

@@ -173,7 +173,8 @@ impl Document<'_> {
             if attribute.value.contains('<') {
                 return Err(Failure::Malformed("`<` in an attribute"));
             }
-            let value = unescape(&attribute.value)
+            let value = with_line_ends(&attribute.value).replace(['\n', '\t'], " ");
+            let value = unescape(&value)
                 .map_err(|_| Failure::Malformed("an entity that is not predefined in an attribute"))?;
             if !self.finder.is_idle() {
                 seen.push((name.to_owned(), value.clone().into_owned()));
@@ -184,14 +185,6 @@ impl Document<'_> {
             if self.xml.attributes.len() >= self.limits.max_arguments {
                 return Err(Failure::Limit("too many attributes"));
             }
-                Event::End(_) => {
-                    self.close();
-                    self.depth = self.depth.saturating_sub(1);
-                }
-                Event::Text(text) if text.contains("]]>") => {
-                    return Err(Failure::Malformed("`]]>` in text"));
-                }
-                Event::Text(text) => self.text(&with_line_ends(&text))?,
             self.xml.attributes.push(value.into_owned().into_bytes());
         }
         if !self.finder.is_idle() {

@@ -5,7 +5,7 @@ use super::clock;
 use super::data::{Data, Group, Member, ValueId};
 use super::state::State;
 use super::text::{Named, Text};
-use crate::program::{Select, Shown, Target};
+use crate::program::{Link, Select, Shown, Target};
 use crate::variable::Variable;
 
 impl Data {
@@ -73,6 +73,23 @@ impl<'p> State<'p> {
         let mut candidates = Vec::new();
         self.members(data, target, &mut candidates);
         candidates.into_iter().next().map(|candidate| candidate.value)
+    }
+
+    /// What it costs to find a link's values, in units of the work budget: members are passed by too.
+    pub(super) fn visits(&self, data: &Data, link: &Link) -> u64 {
+        /// Members that one unit passes by, where nothing is excepted.
+        const PASSED_BY: usize = 4;
+        let of = |target: &Target| {
+            let members = match (target.variable, &target.select) {
+                (_, Select::Slot(_)) => 0,
+                (Variable::Tx, _) => self.slots().count(),
+                (Variable::MatchedVars | Variable::MatchedVarsNames, _) => self.matched.len(),
+                (variable, _) => groups(variable)
+                    .map_or(0, |(groups, _)| groups.iter().map(|group| data.members(*group).len()).sum()),
+            };
+            members * (1 + target.except.len() + self.exceptions.len())
+        };
+        (link.targets.iter().map(of).sum::<usize>() / PASSED_BY) as u64
     }
 
     fn members(&self, data: &Data, target: &'p Target, candidates: &mut Vec<Named<'p>>) {

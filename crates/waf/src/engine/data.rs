@@ -178,6 +178,11 @@ impl Data {
         self.scalars[variable as usize].unwrap_or(ValueId::EMPTY)
     }
 
+    /// Bytes of all values.
+    pub(super) fn bytes_len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// How many values there are: ids are below it.
     pub(super) fn len(&self) -> usize {
         self.values.len()

@@ -9,6 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use super::Failure;
 use super::data::{Data, ValueId};
+use super::work::pass;
 use crate::alphabet::Alphabet;
 use crate::filter::Filter;
 use crate::limits;
@@ -47,6 +48,8 @@ pub(super) struct Forms {
     /// Room for the forms on the way to a node.
     path: Vec<FormId>,
     changed_bytes: usize,
+    /// Work done since someone asked: see [`work`](super::work).
+    units: u64,
 }
 
 #[derive(Debug)]
@@ -117,11 +120,13 @@ impl Forms {
 
     /// The checks that a form may match.
     pub(super) fn checks(&mut self, data: &Data, filter: &Filter, form: FormId) -> &[u64] {
+        self.units += 1;
         let words = filter.words();
         let Form { bytes, alphabet, checks, .. } = &mut self.all[form.0 as usize];
         if *checks == NONE {
             *checks = self.checks.len() as u32;
             self.checks.resize(self.checks.len() + words, 0);
+            self.units += pass(bytes.get(data).len());
             filter.scan(bytes.get(data), *alphabet, &mut self.checks[*checks as usize..]);
         }
         &self.checks[*checks as usize..][..words]
@@ -138,6 +143,7 @@ impl Forms {
         value: ValueId,
         found: &mut [u64],
     ) -> Result<(), Failure> {
+        self.units += 1;
         let form = self.raw(data, value);
         let mut known = self.all[form.0 as usize].walk;
         while let Some(walked) = self.walks.get(known as usize) {
@@ -186,6 +192,16 @@ impl Forms {
         Ok(())
     }
 
+    /// Takes note of the transformations of a value of `len` bytes that is not kept.
+    pub(super) fn charge_steps(&mut self, chains: &Chains, len: usize, chain: ChainId) {
+        self.units += pass(len) * chains.steps(chain).len() as u64;
+    }
+
+    /// Units of work done since this was last asked.
+    pub(super) fn take_units(&mut self) -> u64 {
+        std::mem::take(&mut self.units)
+    }
+
     fn raw(&mut self, data: &Data, value: ValueId) -> FormId {
         if self.raw.len() <= value.index() {
             self.raw.resize(data.len(), None);
@@ -217,6 +233,7 @@ impl Forms {
             }
             known = edge.next;
         }
+        self.units += pass(bytes.get(data).len());
         let to = match chains.apply(step, bytes.get(data)) {
             Cow::Borrowed(_) => form,
             Cow::Owned(bytes) => {
@@ -238,6 +255,8 @@ impl Forms {
             self.grow_index();
         }
         let text = bytes.get(data);
+        // Hashed, and looked through for its alphabet.
+        self.units += 2 * pass(text.len());
         let hash = self.hasher.hash(text);
         let mut free = None;
         for place in places(hash, self.index.len()) {
@@ -279,6 +298,7 @@ impl Forms {
         self.walks.clear();
         self.found.clear();
         self.changed_bytes = 0;
+        self.units = 0;
     }
 
     /// Bytes of room that is kept.

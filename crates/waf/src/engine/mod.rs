@@ -24,6 +24,7 @@ mod run;
 mod sights;
 mod state;
 mod text;
+mod work;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,7 +32,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::collections::Collections;
 use crate::overlay::Overlay;
 use crate::program::EngineMode;
-use crate::record::{Record, Refusal};
+use crate::record::{Record, Refusal, WorkDone};
 use crate::ruleset::Ruleset;
 use crate::transaction::{Connection, RequestHead, ResponseHead};
 use crate::variable::Variable;
@@ -41,12 +42,15 @@ pub(crate) use known::forget as forget_values;
 use data::Data;
 use room::Room;
 use state::{LOGGING, State, StateRoom};
+pub use work::WorkBudget;
 
 /// Why judging cannot go on. It never means "no match".
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Failure {
     /// One of [`limits`](crate::limits): what there is too much of.
     Limit(&'static str),
+    /// The transaction's budget is spent.
+    Budget,
     /// An operator has no answer.
     Operator(String),
     /// Something panicked.
@@ -59,6 +63,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Limit(what) => write!(f, "too much: {what}"),
+            Self::Budget => f.write_str("the work budget is spent"),
             Self::Operator(why) => f.write_str(why),
             Self::Panic => f.write_str("a panic while judging"),
             Self::Overlay => f.write_str("the overlay belongs to another rule set"),
@@ -99,10 +104,14 @@ impl<'p> Core<'p> {
     /// Has every step taken down.
     pub(crate) fn explain(&mut self) {
         self.state.explained = true;
+        // Links are asked that nobody asks otherwise.
+        self.state.work.lift();
     }
 
     /// Phase 1.
     pub(crate) fn request_head(&mut self, head: &RequestHead<'_>) {
+        let line = head.method.len() + head.target.len() + head.protocol.len();
+        self.state.work.carry(line + fields_len(head.headers));
         self.phase(1, |data, state| {
             state.apply_conditions(head);
             request::head(data, state, head)
@@ -116,6 +125,7 @@ impl<'p> Core<'p> {
     /// Phase 2.
     pub(crate) fn request_body(&mut self, body: &[u8], complete: bool) {
         let (wanted, given) = (self.request_body_wanted(), body.len());
+        self.state.work.carry(if wanted { given } else { 0 });
         self.phase(2, |data, state| {
             let limit = state.ruleset.settings.request_body_limit;
             let (body, is_over) = if wanted { state.within(limit, 2, body) } else { (body, false) };
@@ -127,6 +137,7 @@ impl<'p> Core<'p> {
 
     /// Phase 3.
     pub(crate) fn response_head(&mut self, head: &ResponseHead<'_>) {
+        self.state.work.carry(head.protocol.len() + fields_len(head.headers));
         self.phase(3, |data, _| response::head(data, head));
     }
 
@@ -141,6 +152,7 @@ impl<'p> Core<'p> {
         let wanted = self.response_body_wanted();
         let bounded = self.state.engine != EngineMode::Off
             && response::is_inspected(&self.data, &self.state.ruleset.settings);
+        self.state.work.carry(if wanted { body.len() } else { 0 });
         self.phase(4, |data, state| {
             let limit = state.ruleset.settings.response_body_limit;
             let (body, is_over) = if bounded { state.within(limit, 4, body) } else { (body, false) };
@@ -160,7 +172,11 @@ impl<'p> Core<'p> {
 
     /// Phase 5, then the record.
     pub(crate) fn finish(mut self) -> Record {
+        let over_budget = self.state.work.is_over();
+        self.state.work.allow_logging();
         self.phase(LOGGING, |_, _| Ok(()));
+        let (units, rules) = self.state.work.close();
+        self.state.record.work = WorkDone { units, over_budget, rules };
         self.state.record.inbound_score = self.score(&self.state.ruleset.scores.inbound);
         self.state.record.outbound_score = self.score(&self.state.ruleset.scores.outbound);
         let (record, state) = self.state.close();
@@ -171,13 +187,21 @@ impl<'p> Core<'p> {
     /// Takes in what has come to be known, then runs the rules of `phase`: those too when not all could be taken in
     /// and detection lets the transaction go on.
     fn phase(&mut self, phase: u8, take_in: impl FnOnce(&mut Data, &mut State<'p>) -> Result<(), Failure>) {
-        self.step(phase, |core| take_in(&mut core.data, &mut core.state));
-        if phase == LOGGING || self.refusal().is_none() {
+        self.step(phase, |core| {
+            take_in(&mut core.data, &mut core.state)?;
+            core.state.work.keep(core.data.len(), core.data.bytes_len())
+        });
+        if self.goes_on(phase) {
             self.own_phase(phase);
         }
-        if phase == LOGGING || self.refusal().is_none() {
+        if self.goes_on(phase) {
             self.step(phase, |core| core.state.run_phase(&core.data, phase));
         }
+    }
+
+    /// Whether there are rules of `phase` to ask.
+    fn goes_on(&self, phase: u8) -> bool {
+        phase == LOGGING || (self.refusal().is_none() && !self.state.work.is_over())
     }
 
     /// Does one step; a failure or a panic in it refuses.
@@ -192,4 +216,9 @@ impl<'p> Core<'p> {
     fn score(&self, slots: &[u32]) -> i64 {
         slots.iter().find_map(|slot| self.state.slot(*slot)).map_or(0, bag::Value::number)
     }
+}
+
+/// Bytes of header names and values.
+fn fields_len(fields: &[(&[u8], &[u8])]) -> usize {
+    fields.iter().map(|(name, value)| name.len() + value.len()).sum()
 }

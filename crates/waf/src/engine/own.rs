@@ -16,12 +16,17 @@ impl Core<'_> {
     pub(super) fn own_phase(&mut self, phase: u8) {
         let Self { data, state, own: Some(own) } = self else { return };
         own.follow(state);
+        // One account for all rules.
+        std::mem::swap(&mut own.work, &mut state.work);
+        let counted = own.work.rules_counted();
         // As in `Core::step`: what a panic leaves half made is valid, and the transaction is refused.
         let done =
             catch_unwind(AssertUnwindSafe(|| own.run_phase(data, phase))).unwrap_or(Err(Failure::Panic));
         if let Err(failure) = done {
             own.fail(phase, &failure);
         }
+        own.work.forget_rules_behind(counted);
+        std::mem::swap(&mut own.work, &mut state.work);
         state.take_from(own);
     }
 }
@@ -47,6 +52,7 @@ impl<'p> State<'p> {
             internal_errors,
             steps,
             dropped_steps,
+            work: _,
         } = std::mem::take(&mut own.record);
         let record = &mut self.record;
         record.matches.extend(matches);

@@ -57,6 +57,7 @@ impl<'p> State<'p> {
                 },
                 Err(failure) => Err(failure),
             };
+            self.work.settle(index);
             match ran {
                 Ok(_) if phase != LOGGING && self.record.refused.is_some() => return Ok(()),
                 Ok(true) => match self.conclude(data, rule, step) {
@@ -73,7 +74,9 @@ impl<'p> State<'p> {
                 },
                 Ok(false) => {}
                 // In detection mode one rule's failure must not hide what the others would have found.
-                Err(failure) if self.engine == EngineMode::DetectionOnly => self.fail(phase, &failure),
+                Err(failure) if self.engine == EngineMode::DetectionOnly && !self.work.is_over() => {
+                    self.fail(phase, &failure);
+                }
                 Err(failure) => return Err(failure),
             }
         }
@@ -95,6 +98,7 @@ impl<'p> State<'p> {
         let is_reported = is_reported(rule);
         for (index, link) in rule.links.iter().enumerate() {
             let returned = self.run_link(data, link, index)?;
+            self.work.share(self.forms.take_units())?;
             self.explain(|_, rule_id| Step::Returned { rule_id, link: index, matched: returned });
             if !returned {
                 return Ok(false);
@@ -122,6 +126,7 @@ impl<'p> State<'p> {
             self.act(data, link)?;
             return Ok(true);
         }
+        self.work.spend(self.visits(data, link))?;
         let mut candidates = std::mem::take(&mut self.candidates);
         let judged = self.judge_targets(data, link, place, &mut candidates);
         candidates.clear();
@@ -164,14 +169,11 @@ impl<'p> State<'p> {
         if candidates.is_empty() {
             return Ok(false);
         }
-        self.evaluations += candidates.len() as u64;
-        if self.evaluations > limits::EVALUATIONS {
-            return Err(Failure::Limit("evaluations"));
-        }
         let asked = self.ask(data, &link.check);
         let mut any = false;
         for candidate in candidates {
             if let (Some(compare), Text::Number(number)) = (&link.compare, &candidate.value) {
+                self.work.ask(0)?;
                 let matches = compare.matches(*number);
                 self.explain_value(data, (place, None), candidate, ChainId::RAW, matches);
                 if matches {
@@ -192,6 +194,7 @@ impl<'p> State<'p> {
                     previous = Some(form);
                     continue;
                 }
+                self.work.ask(asked.units(bytes.len()))?;
                 let matches = asked.matches(&bytes, &mut self.captures)? != link.negated;
                 drop(bytes);
                 self.explain_value(data, (place, Some(&asked)), candidate, stage, matches);
@@ -215,6 +218,7 @@ impl<'p> State<'p> {
     ) -> Result<Option<Text<'p>>, Failure> {
         let program = &self.ruleset.program;
         let Text::Kept(value) = value else {
+            self.forms.charge_steps(&program.chains, value.bytes(data, &self.forms).len(), stage);
             return Ok(Some(match transform(&program.chains, &value.bytes(data, &self.forms), stage) {
                 Cow::Borrowed(_) => value.clone(),
                 Cow::Owned(changed) => Text::Own(changed),
@@ -267,6 +271,7 @@ impl<'p> State<'p> {
         if self.matched.len() >= limits::MATCHED_VALUES {
             return Err(Failure::Limit("values matched by a chain"));
         }
+        self.work.matched(form.bytes(data, &self.forms).len())?;
         let matched = Named { value: form, ..candidate.clone() };
         self.matched.push(matched.clone());
         self.last_match = Some(matched);
@@ -455,6 +460,15 @@ impl Asked<'_> {
             Self::Always => None,
         };
         found.into_iter().collect()
+    }
+
+    /// What asking about a value of `bytes` costs.
+    fn units(&self, bytes: usize) -> u64 {
+        match self {
+            Self::Always => 0,
+            Self::Compiled(operator) => operator.units(bytes),
+            Self::Expanded(operator, argument) => operator.units(argument.len(), bytes),
+        }
     }
 
     fn matches(&self, input: &[u8], captures: &mut Captures) -> Result<bool, Failure> {

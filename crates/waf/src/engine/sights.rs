@@ -161,6 +161,7 @@ impl<'p> State<'p> {
             start
         };
         audiences[audience] = Some(union);
+        self.work.share(self.forms.take_units())?;
         Ok(union)
     }
 

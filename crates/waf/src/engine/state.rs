@@ -9,6 +9,7 @@ use super::data::Data;
 use super::forms::Forms;
 use super::sights::Sights;
 use super::text::{Named, Text};
+use super::work::{Work, pass};
 use crate::bits::RuleBits;
 use crate::limits;
 use crate::operator::{Captures, MAX_CAPTURES};
@@ -21,8 +22,10 @@ use crate::variable::Variable;
 
 /// The phase of the logging rules, behind the answer.
 pub(super) const LOGGING: u8 = 5;
-/// Status of a refusal that no rule decided.
+/// Status of a refusal because the engine failed.
 const INTERNAL_STATUS: u16 = 500;
+/// Status of a refusal because judging takes too much work: like most rules' own.
+const BUDGET_STATUS: u16 = 403;
 
 pub(super) struct State<'p> {
     pub(super) ruleset: &'p Ruleset,
@@ -58,7 +61,7 @@ pub(super) struct State<'p> {
     pub(super) bound: Bound<'p>,
     pub(super) allowed: Option<Allow>,
     pub(super) highest_severity: Option<Severity>,
-    pub(super) evaluations: u64,
+    pub(super) work: Work,
     copied_bytes: usize,
     /// Whether steps are taken down.
     pub(super) explained: bool,
@@ -124,7 +127,7 @@ impl<'p> State<'p> {
             bound: Bound::default(),
             allowed: None,
             highest_severity: None,
-            evaluations: 0,
+            work: Work::new(ruleset.program.filter.is_some().then_some(overlay.work_budget())),
             copied_bytes: 0,
             explained: false,
             record: Record::default(),
@@ -207,6 +210,7 @@ impl<'p> State<'p> {
     pub(super) fn set_variable(&mut self, place: &Place, value: Option<Value>) -> Result<(), Failure> {
         if let Some(Value::Text(text)) = &value {
             self.copied_bytes += text.len();
+            self.work.spend(pass(text.len()))?;
             if self.copied_bytes > limits::COPIED_BYTES {
                 return Err(Failure::Limit("bytes copied into variables"));
             }
@@ -264,14 +268,19 @@ impl<'p> State<'p> {
             Failure::Operator(_) => Internal::Operator,
             Failure::Panic => Internal::Panic,
             Failure::Overlay => Internal::Overlay,
+            // The request's own doing, and no failure of the engine.
+            Failure::Budget => return self.refuse_without_rule(phase, Cause::Budget, BUDGET_STATUS),
         };
         self.record.internal_errors.push(match self.current_rule() {
             Some(rule) => format!("{failure} (phase {phase}, rule {})", rule.info.id),
             None => format!("{failure} (phase {phase})"),
         });
+        self.refuse_without_rule(phase, Cause::Internal(internal), INTERNAL_STATUS);
+    }
+
+    fn refuse_without_rule(&mut self, phase: u8, cause: Cause, status: u16) {
         if phase != LOGGING {
-            let cause = Cause::Internal(internal);
-            self.refuse(Refusal { cause, status: INTERNAL_STATUS, phase, drop: false, redirect: None });
+            self.refuse(Refusal { cause, status, phase, drop: false, redirect: None });
         }
     }
 }

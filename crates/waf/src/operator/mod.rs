@@ -9,6 +9,7 @@ mod begins_with;
 mod captures;
 mod contains;
 mod contains_word;
+mod cost;
 mod detect_sqli;
 mod detect_xss;
 mod detector;

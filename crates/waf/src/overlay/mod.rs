@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::bits::RuleBits;
 use crate::compile::{compile_own, exception_target};
+use crate::engine::WorkBudget;
 use crate::error::{OverlayError, OverlayErrors, Part};
 use crate::limits;
 use crate::program::{Exception, Select};
@@ -87,6 +88,7 @@ pub struct Overlay {
     ruleset: u64,
     mode: Mode,
     levels: Levels,
+    work_budget: WorkBudget,
     /// Rules that do not run.
     pub(crate) removed: RuleBits,
     /// Targets that rules do not look at.
@@ -159,6 +161,7 @@ impl Overlay {
             ruleset: ruleset.identity,
             mode,
             levels,
+            work_budget: WorkBudget::default(),
             removed: RuleBits::empty(ruleset.program.rules.len()),
             exceptions: Vec::new(),
             conditional: Vec::new(),
@@ -226,6 +229,13 @@ impl Overlay {
         all.filter(|exception| matches!(exception.select, Select::Pattern(_))).count()
     }
 
+    /// The same with another budget for what judging a transaction may cost.
+    #[must_use]
+    pub fn with_work_budget(mut self, budget: WorkBudget) -> Self {
+        self.work_budget = budget;
+        self
+    }
+
     pub(crate) fn belongs_to(&self, ruleset: &Ruleset) -> bool {
         self.ruleset == ruleset.identity
     }
@@ -243,6 +253,11 @@ impl Overlay {
     /// Whether a match blocks.
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// What judging a transaction may cost.
+    pub fn work_budget(&self) -> WorkBudget {
+        self.work_budget
     }
 
     /// Level and thresholds.

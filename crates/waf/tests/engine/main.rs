@@ -17,3 +17,4 @@ mod overlay;
 mod own;
 mod reference;
 mod tenant;
+mod work;

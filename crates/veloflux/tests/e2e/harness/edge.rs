@@ -121,6 +121,15 @@ impl Edge {
         Command::new(PROGRAM).args(args).arg("--data-dir").arg(self.path("data")).output().unwrap()
     }
 
+    /// What `waf top` prints, asked with these arguments besides the metrics listener's address.
+    pub(crate) fn top(&self, args: &[&str]) -> String {
+        let mut command = Command::new(PROGRAM);
+        command.args(["waf", "top", "--metrics", &self.running().metrics.to_string()]).args(args);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Starts the binary and waits until it is ready.
     pub(crate) async fn start(mut self) -> Self {
         self.write_state();

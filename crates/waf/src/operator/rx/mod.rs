@@ -75,6 +75,11 @@ impl Pattern {
         Ok(Self { matches_all: pattern.is_empty(), linear, exact })
     }
 
+    /// Whether what the linear form lets through is left to backtracking.
+    pub(super) fn backtracks(&self) -> bool {
+        self.exact.is_some()
+    }
+
     /// What an input must hold to match. Where there are two forms, the linear one matches at least as much and is
     /// asked first.
     pub(super) fn need(&self) -> Need {
