@@ -3,7 +3,7 @@
 # One profile for tests, end-to-end tests and suites, so that everything is built once; see Cargo.toml.
 PROFILE := suite
 
-.PHONY: run test check conformance bench bench-waf instructions instructions-baseline fuzz deny setup help
+.PHONY: run test check conformance differential bench bench-waf instructions instructions-baseline fuzz deny setup help
 
 help: ## Lists the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 23
@@ -25,6 +25,10 @@ check: ## Format and lints.
 conformance: setup ## Suites that others wrote. SUITES="crs-edge http11probe" narrows them.
 	cargo build -p veloflux -p veloflux-conformance --profile $(PROFILE)
 	target/$(PROFILE)/veloflux-conformance $(SUITES)
+
+differential: setup ## 50,000 requests through our engine and libmodsecurity, level 4. DIFFERENTIAL="--seed 7 --only 93" narrows it.
+	cargo build -p veloflux-conformance --bin veloflux-differential --profile $(PROFILE)
+	target/$(PROFILE)/veloflux-differential $(DIFFERENTIAL)
 
 bench: setup ## CPU per request beside nginx and haproxy. BENCH="--quick --only h1-plain-256" narrows it.
 	cargo build --release -p veloflux -p veloflux-bench

@@ -7,6 +7,7 @@
 pub mod backend;
 pub mod client;
 pub mod crs;
+pub mod differential;
 pub mod edge;
 pub mod http11probe;
 pub mod language;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use veloflux_conformance::{
-    Miss, SuiteResult, crs, http11probe, language, libinjection, modsecurity, shared,
+    Miss, SuiteResult, crs, differential, http11probe, language, libinjection, modsecurity, shared,
 };
 
 /// Checked-in bars; see the file.
@@ -35,6 +35,7 @@ const SUITES: &[(&str, Suite)] = &[
         over(libinjection::NAME, shared::data("libinjection-fixtures"), libinjection::run)
     }),
     (modsecurity::NAME, || over(modsecurity::NAME, shared::data("modsecurity-regression"), modsecurity::run)),
+    (differential::NAME, || over(differential::NAME, shared::data("crs-4.28.0"), differential::run)),
     (http11probe::NAME, || over(http11probe::NAME, shared::data("http11probe"), http11probe::run)),
 ];
 

@@ -16,7 +16,7 @@ use veloflux_proxy::record::Masker;
 use veloflux_proxy::wire::{Reading, read_request};
 use veloflux_waf::body::{self, Argument, Limits, cookies, json, multipart, urlencoded, xml};
 use veloflux_waf::transform::Transformation;
-use veloflux_waf::{MemFiles, Ruleset, Source};
+use veloflux_waf::{MemFiles, Ruleset, Source, sqli};
 
 pub use cost::cost;
 
@@ -187,6 +187,40 @@ pub fn transformations(input: &[u8]) {
         assert_eq!(matches!(output, Cow::Borrowed(_)), *output == *input, "{name}");
         assert!(output.len() <= GROWTH * input.len() + FIXED, "{name}: {} of {}", output.len(), input.len());
     }
+}
+
+/// SQL injections: tokens are parts of the value and fold to a row, and verdicts are those of another port of libinjection.
+pub fn sqli(input: &[u8]) {
+    /// Tokens of a fingerprint, and one more where the last says that the value is evil.
+    const ROW: usize = 6;
+    let tokens = sqli::tokens(input).count();
+    assert!(tokens <= input.len(), "{tokens} tokens");
+    let folded = sqli::folded(input);
+    assert!(folded.len() <= ROW.min(tokens), "{folded:?}");
+    sqli::detect(input);
+    // The port does not take NUL for a digit and for the end of a name, as the original does.
+    let input: Vec<u8> = input.iter().map(|&byte| if byte == 0 { b' ' } else { byte }).collect();
+    if !is_read_differently(&input) {
+        let expected = libinjectionrs::detect_sqli(&input);
+        let is_injection = expected.is_injection();
+        let expected = expected.fingerprint.filter(|_| is_injection).map(|print| print.as_str().to_owned());
+        let found = sqli::detect(&input).map(|print| String::from_utf8_lossy(print.as_bytes()).into_owned());
+        assert_eq!(found, expected);
+    }
+}
+
+/// Whether the port may read a value otherwise than the C original does: it merges no phrases that are names, keeps the
+/// signs with a variable's name, minds the case of `INTO` but not that of `sp_password`, and reads no collations
+/// beyond ASCII.
+fn is_read_differently(value: &[u8]) -> bool {
+    const WORDS: [&str; 8] =
+        ["distinct", "boolean", "time", "value", "create", "lock", "into", "sp_password"];
+    const NAMES: [&str; 5] = ["user", "database", "password", "current_", "localtime"];
+    let text = String::from_utf8_lossy(&value.to_ascii_lowercase()).into_owned();
+    let has_one = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    has_one(&WORDS)
+        || (text.contains('@') && has_one(&NAMES))
+        || (text.contains("collate") && !value.is_ascii())
 }
 
 /// Both documents: read whole or refused; what is read prints and reads back the same.

@@ -79,7 +79,7 @@ pub fn classes(samples: &[Sample]) -> BTreeMap<&str, Vec<&Request>> {
 }
 
 /// The same requests with other values, of the same length and shape: what an engine that remembers values has not
-/// seen. No two seeds give the same values, but for values with no digit and, in a body or query, no vowel.
+/// seen. Another seed gives other values, but for those with no digit and, in a body or query, no vowel.
 ///
 /// Digits but 0 are exchanged everywhere, vowels but a in queries and in bodies (but in multipart bodies, whose part headers
 /// are words). The same letter becomes the same letter throughout one request, so that a boundary still is one; percent

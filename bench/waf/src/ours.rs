@@ -5,7 +5,7 @@ use std::path::Path;
 use veloflux_reference::{Answer, Judged, Request, bytes, thread_cpu_ns};
 use veloflux_waf::{
     Cause, Connection, Levels, MemFiles, Mode, Overlay, OverlaySettings, Record, RequestHead, ResponseHead,
-    Ruleset, Transaction, Verdict, crs,
+    Ruleset, Transaction, Verdict, crs, forget_values,
 };
 
 use crate::corpus::Sample;
@@ -70,12 +70,15 @@ impl Ours {
         Ok(Self { ruleset, one, four, four_watching })
     }
 
-    /// Has `samples` judged in a row.
-    pub fn judge(&self, samples: &[Sample], level: Level) -> Vec<Answer> {
+    /// Has `samples` judged in a row; with `cold`, each as if no value of it had been seen before.
+    pub fn judge(&self, samples: &[Sample], level: Level, cold: bool) -> Vec<Answer> {
         // Bytes are made before the first is judged: in a proxy they lie there already.
         let raw: Vec<_> = samples.iter().map(|sample| Raw::read(&sample.request)).collect();
         let mut answers = Vec::with_capacity(samples.len());
         for (sample, raw) in samples.iter().zip(&raw) {
+            if cold {
+                forget_values();
+            }
             answers.push(match raw {
                 Some(raw) => self.answer(self.overlay(level, sample.is_attack()), raw),
                 None => Answer::Failed { error: "a character that is no byte".into() },
@@ -84,10 +87,9 @@ impl Ours {
         answers
     }
 
-    /// Judges each of `requests` once and does nothing else, so that it can be counted; how many were refused.
-    pub fn run(&self, requests: &[Raw], level: Level, attack: bool) -> usize {
-        let overlay = self.overlay(level, attack);
-        requests.iter().filter(|raw| transaction(&self.ruleset, overlay, raw).refused.is_some()).count()
+    /// Judges one and does nothing else, so that it can be counted; whether it was refused.
+    pub fn refuses(&self, raw: &Raw, level: Level, attack: bool) -> bool {
+        transaction(&self.ruleset, self.overlay(level, attack), raw).refused.is_some()
     }
 
     fn overlay(&self, level: Level, attack: bool) -> &Overlay {

@@ -5,7 +5,7 @@
 //! says what its times hold and what ends a transaction; every engine does alike (`zentinel/` is the other). What the rules are, is the caller's:
 //! [`configuration`] writes them down.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 mod cpu;
 mod engine;
@@ -24,15 +24,17 @@ const ENVIRONMENT: &str = "target/reference/bin/python";
 ///
 /// An error says what is missing: where `scripts/setup` could not install the library, nothing can be compared.
 pub fn modsecurity(configuration: &[&Path]) -> Result<Engine, EngineError> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = here.join("../..").join(ENVIRONMENT);
-    if !python.exists() {
-        return Err(EngineError::Absent {
-            what: format!("{ENVIRONMENT} with libmodsecurity; `make setup` installs it"),
-        });
+    let driver = Path::new(env!("CARGO_MANIFEST_DIR")).join("modsecurity.py");
+    Engine::start(&modsecurity_environment()?, &[&[driver.as_path()], configuration].concat())
+}
+
+/// The Python that has the reference library, or an error that says what is missing.
+pub fn modsecurity_environment() -> Result<PathBuf, EngineError> {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(ENVIRONMENT);
+    if python.exists() {
+        return Ok(python);
     }
-    let driver = here.join("modsecurity.py");
-    Engine::start(&python, &[&[driver.as_path()], configuration].concat())
+    Err(EngineError::Absent { what: format!("{ENVIRONMENT} with libmodsecurity; `make setup` installs it") })
 }
 
 /// zentinel-modsec, a rule engine in Rust, with the rules of the file `configuration`.

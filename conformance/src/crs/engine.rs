@@ -23,12 +23,13 @@ pub const NAME: &str = "crs-engine";
 /// Workers; the machines that this runs on have two cores.
 const THREADS: usize = 2;
 /// What the suite's own environment runs at.
-const LEVELS: Levels = Levels { paranoia: 4, inbound_threshold: 5, outbound_threshold: 4 };
+pub(crate) const LEVELS: Levels = Levels { paranoia: 4, inbound_threshold: 5, outbound_threshold: 4 };
 
 /// Runs the suite of the CRS release unpacked in `release`.
 pub fn run(release: &Path) -> Result<SuiteResult, String> {
     let (cases, mut tally) = suite::begin(NAME, release)?;
-    let firewall = Firewall::compile(release)?;
+    let folder = RuleFolder::read(release).map_err(|error| format!("{}: {error}", release.display()))?;
+    let firewall = Firewall::compile(&folder.with_suite_settings())?;
     let seen: Vec<Seen> = workers::map(NAME, THREADS, &cases, |case| {
         if tally.skips(&case.id) {
             return Seen::new();
@@ -41,15 +42,15 @@ pub fn run(release: &Path) -> Result<SuiteResult, String> {
     Ok(tally.finish())
 }
 
-struct Firewall {
+/// The engine under a release's rules, at [`LEVELS`] in detection.
+pub(crate) struct Firewall {
     ruleset: Ruleset,
     overlay: Overlay,
 }
 
 impl Firewall {
-    fn compile(release: &Path) -> Result<Self, String> {
-        let folder = RuleFolder::read(release).map_err(|error| format!("{}: {error}", release.display()))?;
-        let files = folder.with_suite_settings().in_memory("crs");
+    pub(crate) fn compile(rules: &RuleFolder) -> Result<Self, String> {
+        let files = rules.in_memory("crs");
         let sources = crs::sources(&files, "crs")?;
         let ruleset = Ruleset::compile(&sources, &files).map_err(|errors| errors.to_string())?;
         let settings = OverlaySettings::new(Mode::Detect, LEVELS);
@@ -66,10 +67,10 @@ impl Firewall {
     }
 
     /// One transaction from head to log; gives the status that the client would see.
-    fn transact(&self, request: &wire::Request<'_>, answer: &Answer) -> (u16, Record) {
+    pub(crate) fn transact(&self, request: &wire::Request<'_>, answer: &Answer) -> (u16, Record) {
         let connection = Connection {
-            client: ([127, 0, 0, 1], 40_000).into(),
-            server: ([127, 0, 0, 1], 80).into(),
+            client: ([192, 0, 2, 7], 40_000).into(),
+            server: ([198, 51, 100, 1], 443).into(),
             request_id: "crs-engine",
             now_unix_us: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_micros() as u64),
         };

@@ -54,9 +54,16 @@ impl RuleFolder {
 
     /// The same release with the suite's settings behind its example set-up.
     #[must_use]
-    pub fn with_suite_settings(mut self) -> Self {
-        let mut setup = self.0.remove(SETUP_EXAMPLE).unwrap_or_default();
-        setup.extend_from_slice(SUITE_SETTINGS.as_bytes());
+    pub fn with_suite_settings(self) -> Self {
+        self.with_settings(SUITE_SETTINGS)
+    }
+
+    /// The same release with `settings` behind its set-up.
+    #[must_use]
+    pub fn with_settings(mut self, settings: &str) -> Self {
+        let example = self.0.remove(SETUP_EXAMPLE);
+        let mut setup = self.0.remove(SETUP).or(example).unwrap_or_default();
+        setup.extend_from_slice(settings.as_bytes());
         self.0.insert(SETUP.to_owned(), setup);
         self
     }

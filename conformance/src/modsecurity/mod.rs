@@ -19,6 +19,7 @@ mod scenario;
 use std::path::Path;
 
 use crate::SuiteResult;
+use crate::differential::Request;
 use crate::tally::Tally;
 
 /// The suite's name, and its table's.
@@ -39,4 +40,24 @@ pub fn run(data: &Path) -> Result<SuiteResult, String> {
     let (passed, failed, _) = tally.counts();
     tally.note(format!("{passed} of {} scenarios hold", passed + failed));
     Ok(tally.finish())
+}
+
+/// The requests of all scenarios, one each.
+pub fn requests(data: &Path) -> Result<Vec<Request>, String> {
+    let mut requests = Vec::new();
+    for (_, scenarios) in scenario::files(&data.join("regression"))? {
+        requests.extend(scenarios.iter().map(|scenario| {
+            let message = &scenario.request;
+            let field =
+                |(name, value): &(String, String)| (name.clone().into_bytes(), value.clone().into_bytes());
+            Request {
+                method: message.method.clone().unwrap_or_else(|| "GET".to_owned()).into_bytes(),
+                target: message.uri.clone().unwrap_or_else(|| "/".to_owned()).into_bytes(),
+                version: "1.1".to_owned(),
+                headers: message.headers.0.iter().map(field).collect(),
+                body: message.body(),
+            }
+        }));
+    }
+    Ok(requests)
 }

@@ -4,11 +4,11 @@
 //! place that outlives every early return, so that whatever happens to the request, [`Inspection::finish`] gives a
 //! record of it.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use veloflux_snapshot::FirewallPolicy;
+use veloflux_waf::collections::TenantCollections;
 use veloflux_waf::{Cause, Connection, Mode, Record, Refused, Transaction, Verdict, stage};
 
 use crate::decode::{Decoded, decode};
@@ -62,19 +62,17 @@ impl<'p> Inspection<'p> {
         Self { policy: None, state: State::Off, spent: Duration::ZERO, undecodable: None }
     }
 
-    /// Begins a transaction and judges the request head.
+    /// Begins a transaction and judges the request head. `collections` are the tenant's.
     pub(crate) fn request_head(
         &mut self,
         policy: &'p FirewallPolicy,
-        client: SocketAddr,
-        server: SocketAddr,
-        request_id: &str,
-        now_unix_us: u64,
+        collections: &'p TenantCollections,
+        connection: &Connection<'_>,
         head: &RequestHead,
     ) -> Result<(), Refusal> {
         let begun = Instant::now();
-        let connection = Connection { client, server, request_id, now_unix_us };
-        let transaction = Transaction::begin(&policy.ruleset, &policy.overlay, &connection);
+        let transaction =
+            Transaction::begin(&policy.ruleset, &policy.overlay, connection).with_collections(collections);
         let headers = pairs(&head.fields);
         let verdict = transaction.request_head(&veloflux_waf::RequestHead {
             method: head.method(),

@@ -15,6 +15,7 @@ use crate::head::RequestHead;
 /// Where a request belongs.
 #[derive(Debug)]
 pub(crate) struct Site<'s> {
+    pub(crate) tenant: &'s Tenant,
     pub(crate) route: &'s Route,
     /// The path in normal form.
     pub(crate) path: Cow<'s, [u8]>,
@@ -91,7 +92,7 @@ pub(crate) fn route<'s>(
             wrong_method = true;
             continue;
         }
-        return Ok(Site { route, path });
+        return Ok(Site { tenant, route, path });
     }
     Err(if wrong_method { NoSite::MethodNotAllowed } else { NoSite::NoRoute })
 }

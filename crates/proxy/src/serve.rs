@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use veloflux_model::process::DEFAULT_HTTPS_PORT;
 use veloflux_snapshot::{Action, FirewallPolicy, OverLimit, Route, Snapshot};
+use veloflux_waf::Connection;
 
 use crate::accept::ConnectionInfo;
 use crate::answer::{self, Rejection};
@@ -108,7 +109,7 @@ struct GatheredBody {
 #[expect(clippy::too_many_arguments, reason = "a stage's inputs, each used once")]
 async fn inspect<'s, C: Client>(
     policy: &'s FirewallPolicy,
-    site: &Site<'_>,
+    site: &Site<'s>,
     info: &ConnectionInfo,
     head: &RequestHead,
     client: &mut C,
@@ -116,8 +117,13 @@ async fn inspect<'s, C: Client>(
     body: &mut GatheredBody,
     observed: &mut Observation<'_>,
 ) -> Result<(), Rejection> {
-    let source = SocketAddr::new(observed.client_ip(), info.peer.port());
-    inspection.request_head(policy, source, info.local, observed.request_id(), observed.unix_us, head)?;
+    let connection = Connection {
+        client: SocketAddr::new(observed.client_ip(), info.peer.port()),
+        server: info.local,
+        request_id: observed.request_id(),
+        now_unix_us: observed.unix_us,
+    };
+    inspection.request_head(policy, &site.tenant.state.collections, &connection, head)?;
     if !body.complete && inspection.wants_request_body() {
         let limit = policy.body_limit_bytes;
         let reject = policy.over_limit == OverLimit::Reject;

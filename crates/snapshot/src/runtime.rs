@@ -1,10 +1,13 @@
 //! State that outlives snapshots: found again by id, held by `Arc` from every snapshot that uses it.
 //!
-//! Only atomics live here, so that a request never waits for another core.
+//! Only atomics live here, so that a request never waits for another core; but for the collections of firewall rules,
+//! where two requests may meet at the same entry, and one waits for as long as the other's change of it takes.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, Weak};
+
+use veloflux_waf::collections::{ProcessCollections, TenantCollections};
 
 /// Health and load of one backend.
 #[derive(Debug)]
@@ -71,6 +74,8 @@ pub struct TenantState {
     pub waf_undecodable: AtomicU64,
     /// Requests refused for any other reason (limits, bad host, no backend).
     pub rejected: AtomicU64,
+    /// What the firewall's rules remember from one request to the next.
+    pub collections: TenantCollections,
 }
 
 /// Upper bounds of the histograms' buckets, in microseconds; one more bucket holds the rest.
@@ -128,7 +133,7 @@ impl PoolState {
 }
 
 impl TenantState {
-    fn new(id: &Arc<str>) -> Self {
+    fn new(id: &Arc<str>, collections: &Arc<ProcessCollections>) -> Self {
         Self {
             id: id.clone(),
             requests: Default::default(),
@@ -141,6 +146,7 @@ impl TenantState {
             waf_over_budget: AtomicU64::new(0),
             waf_undecodable: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
+            collections: collections.tenant(),
         }
     }
 }
@@ -151,6 +157,8 @@ pub struct Registry {
     backends: Mutex<Kept<BackendState>>,
     pools: Mutex<Kept<PoolState>>,
     tenants: Mutex<Kept<TenantState>>,
+    /// The collections of all tenants.
+    collections: Arc<ProcessCollections>,
 }
 
 impl Registry {
@@ -166,7 +174,7 @@ impl Registry {
 
     /// The tenant's state.
     pub fn tenant(&self, id: &Arc<str>) -> Arc<TenantState> {
-        get_or_create(&self.tenants, id, TenantState::new)
+        get_or_create(&self.tenants, id, |id| TenantState::new(id, &self.collections))
     }
 }
 
@@ -204,6 +212,8 @@ fn get_or_create<T>(kept: &Mutex<Kept<T>>, id: &Arc<str>, make: impl FnOnce(&Arc
 
 #[cfg(test)]
 mod tests {
+    use veloflux_waf::collections::{Change, Collections as _, EntryKey, Kind, Update};
+
     use super::*;
 
     #[test]
@@ -214,6 +224,27 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &registry.pool(&id)));
         drop(first);
         assert_eq!(Arc::strong_count(&registry.pool(&id)), 1);
+    }
+
+    #[test]
+    fn collections_are_kept_as_long_as_their_tenant() {
+        let registry = Registry::default();
+        let (acme, other) = (registry.tenant(&"acme".into()), registry.tenant(&"other".into()));
+        let add = |to: &TenantState| {
+            let key = EntryKey::new(Kind::Global, "", b"all").unwrap();
+            let at = Update { now_s: 1, timeout_s: 60, is_first: true };
+            to.collections.change(&key, &Change::Add { name: b"n", amount: 1 }, &at).unwrap()
+        };
+        assert_eq!(
+            (add(&acme), add(&registry.tenant(&"acme".into())), add(&other)),
+            (Some(1), Some(2), Some(1))
+        );
+        drop(acme);
+        assert_eq!(
+            add(&registry.tenant(&"acme".into())),
+            Some(1),
+            "nothing is left to a tenant that comes back"
+        );
     }
 
     #[test]

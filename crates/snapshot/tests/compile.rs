@@ -370,7 +370,7 @@ fn what_the_operator_pins_stays_and_own_rules_say_where_they_are_wrong() {
         (
             "",
             "rules: [{name: mine, text: 'SecRuleEngine Off'}]",
-            "state.yaml:8:32: mine:1:1: the directive SecRuleEngine is not for own rules: the mode is set in the tenant's firewall settings: SecRuleEngine\n    the place behind".to_owned(),
+            "state.yaml:8:32: mine:1:1: the directive SecRuleEngine is not for own rules: the mode is set in the tenant's firewall settings: SecRuleEngine\n    line and column behind".to_owned(),
         ),
     ] {
         let report = refused(&state(baseline, firewall), &inputs);

@@ -56,6 +56,16 @@ impl Alphabet {
         self.0 & other.0 != 0
     }
 
+    /// Whether all of it is in `other`.
+    pub(crate) const fn is_within(self, other: Self) -> bool {
+        self.0 & !other.0 == 0
+    }
+
+    /// What is in both.
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// Its bits, each below [`Alphabet::BITS`].
     pub(crate) fn bits(self) -> impl Iterator<Item = usize> {
         let mut left = self.0;

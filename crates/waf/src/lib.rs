@@ -33,6 +33,7 @@ mod alphabet;
 mod base;
 mod bits;
 mod check;
+pub mod collections;
 mod compile;
 mod costs;
 pub mod crs;

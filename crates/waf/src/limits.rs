@@ -55,3 +55,23 @@ pub const STEPS: usize = 1 << 20;
 pub const RECORDED_BYTES: usize = 1_024;
 /// Bytes of transformed values that one transaction may hold; more are an internal error.
 pub const TRANSFORMED_BYTES: usize = 256 << 20;
+
+/// Bytes of the key of a persistent collection's entry; a rule that gives more refuses its transaction.
+pub const COLLECTION_KEY_BYTES: usize = 1 << 10;
+/// Bytes of the name of a variable of a persistent collection, likewise.
+pub const COLLECTION_NAME_BYTES: usize = 256;
+/// Bytes of the value of a variable of a persistent collection, likewise.
+pub const COLLECTION_VALUE_BYTES: usize = 4 << 10;
+/// Variables of one entry of a persistent collection, likewise.
+pub const COLLECTION_VARIABLES: usize = 64;
+/// Entries of persistent collections that a process keeps; more push out those of the tenant that has most.
+pub const COLLECTION_ENTRIES: usize = 1 << 19;
+/// Bytes of persistent collections that a process keeps, likewise.
+pub const COLLECTION_BYTES: usize = 256 << 20;
+/// Entries of persistent collections that a process keeps for one tenant; more push out its least recently used.
+pub const TENANT_COLLECTION_ENTRIES: usize = 1 << 16;
+/// Bytes of persistent collections that a process keeps for one tenant, likewise.
+pub const TENANT_COLLECTION_BYTES: usize = 32 << 20;
+/// Seconds that an entry of a persistent collection lives after its last change, where `SecCollectionTimeout` says
+/// nothing else.
+pub const COLLECTION_TIMEOUT_S: u64 = 3_600;

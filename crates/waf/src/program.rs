@@ -199,6 +199,8 @@ pub(crate) enum Select {
     All,
     /// By name, in lower case.
     Key(Arc<[u8]>),
+    /// Those whose name begins so, in lower case: what most patterns ask, for a hundredth of their memory.
+    Prefix(Arc<[u8]>),
     /// Those whose name the pattern finds.
     Pattern(Regex),
     /// A TX variable whose name is in [`Names`].
@@ -211,6 +213,9 @@ impl Select {
         match self {
             Self::All => true,
             Self::Key(name) => name.eq_ignore_ascii_case(key),
+            Self::Prefix(prefix) => {
+                key.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+            }
             Self::Pattern(pattern) => pattern.is_match(key),
             Self::Slot(_) => false,
         }
@@ -225,12 +230,42 @@ pub(crate) struct Exception {
     pub(crate) select: Select,
 }
 
-/// `setvar`.
+/// What a link changes on each match.
 #[derive(Debug)]
-pub(crate) struct Change {
-    pub(crate) collection: Variable,
-    pub(crate) name: MemberName,
-    pub(crate) kind: ChangeKind,
+pub(crate) enum Change {
+    /// `setvar`, `expirevar`, `deprecatevar`.
+    Variable { collection: Variable, name: MemberName, kind: ChangeKind },
+    /// `initcol`, `setsid`, `setuid`, `setrsc`: the collection is the entry of this key.
+    Bind { collection: Variable, key: Template },
+}
+
+impl Change {
+    /// Whether it may reach beyond the transaction.
+    pub(crate) fn outlives(&self) -> bool {
+        !matches!(self, Self::Variable { collection: Variable::Tx, .. })
+    }
+
+    /// All texts in it that may hold macros.
+    pub(crate) fn templates(&self) -> impl Iterator<Item = &Template> {
+        let texts = match self {
+            Self::Bind { key, .. } => [Some(key), None, None],
+            Self::Variable { name, kind, .. } => {
+                let name = match name {
+                    MemberName::Dynamic(name) => Some(name),
+                    MemberName::Slot(_) => None,
+                };
+                match kind {
+                    ChangeKind::Set(value)
+                    | ChangeKind::Add(value)
+                    | ChangeKind::Subtract(value)
+                    | ChangeKind::Expire(value) => [name, Some(value), None],
+                    ChangeKind::Decay { amount, every_s } => [name, Some(amount), Some(every_s)],
+                    ChangeKind::Delete => [name, None, None],
+                }
+            }
+        };
+        texts.into_iter().flatten()
+    }
 }
 
 /// The name of a variable to set.
@@ -249,6 +284,13 @@ pub(crate) enum ChangeKind {
     Add(Template),
     Subtract(Template),
     Delete,
+    /// Deletes so many seconds from now; persistent collections only.
+    Expire(Template),
+    /// Takes the amount away for every period of so many seconds, likewise.
+    Decay {
+        amount: Template,
+        every_s: Template,
+    },
 }
 
 /// Actions on the transaction itself: `ctl` and its kin.
@@ -260,8 +302,6 @@ pub(crate) enum Control {
     BodyProcessor(BodyProcessor),
     RequestBodyAccess(bool),
     ResponseBodyAccess(bool),
-    SetSession(Template),
-    SetUser(Template),
     /// Of a tenant's own rules: something of the shared rule set does not apply to the transaction.
     Exclude(Exclude),
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
 
+use crate::collections::Collections;
 use crate::engine::Core;
 use crate::overlay::Overlay;
 use crate::record::{Cause, Record, Refusal};
@@ -102,6 +103,13 @@ impl<'p> Transaction<'p, stage::RequestHead> {
     #[must_use]
     pub fn explained(mut self) -> Self {
         self.core.explain();
+        self
+    }
+
+    /// Keeps persistent collections in `store`, which is its tenant's. Without, they end with the transaction.
+    #[must_use]
+    pub fn with_collections(mut self, store: &'p dyn Collections) -> Self {
+        self.core.set_collections(store);
         self
     }
 

@@ -198,15 +198,15 @@ impl Firewall {
     #[must_use]
     pub fn refined_by(&self, own: &Self) -> Self {
         Self {
-            mode: first(&own.mode, &self.mode),
-            ruleset: first(&own.ruleset, &self.ruleset),
-            paranoia_level: first(&own.paranoia_level, &self.paranoia_level),
-            inbound_threshold: first(&own.inbound_threshold, &self.inbound_threshold),
-            outbound_threshold: first(&own.outbound_threshold, &self.outbound_threshold),
-            body_limit: first(&own.body_limit, &self.body_limit),
-            over_limit: first(&own.over_limit, &self.over_limit),
-            response_body_limit: first(&own.response_body_limit, &self.response_body_limit),
-            work_budget: first(&own.work_budget, &self.work_budget),
+            mode: first(own.mode.as_ref(), self.mode.as_ref()),
+            ruleset: first(own.ruleset.as_ref(), self.ruleset.as_ref()),
+            paranoia_level: first(own.paranoia_level.as_ref(), self.paranoia_level.as_ref()),
+            inbound_threshold: first(own.inbound_threshold.as_ref(), self.inbound_threshold.as_ref()),
+            outbound_threshold: first(own.outbound_threshold.as_ref(), self.outbound_threshold.as_ref()),
+            body_limit: first(own.body_limit.as_ref(), self.body_limit.as_ref()),
+            over_limit: first(own.over_limit.as_ref(), self.over_limit.as_ref()),
+            response_body_limit: first(own.response_body_limit.as_ref(), self.response_body_limit.as_ref()),
+            work_budget: first(own.work_budget.as_ref(), self.work_budget.as_ref()),
             exclusions: self.exclusions.iter().chain(&own.exclusions).cloned().collect(),
             rule_modes: self.rule_modes.iter().chain(&own.rule_modes).cloned().collect(),
             rules: self.rules.iter().chain(&own.rules).cloned().collect(),
@@ -244,6 +244,6 @@ impl Firewall {
 }
 
 /// The own value, or else the inherited one.
-fn first<T: Clone>(own: &Option<T>, inherited: &Option<T>) -> Option<T> {
-    own.as_ref().or(inherited.as_ref()).cloned()
+fn first<T: Clone>(own: Option<&T>, inherited: Option<&T>) -> Option<T> {
+    own.or(inherited).cloned()
 }

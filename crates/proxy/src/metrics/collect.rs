@@ -75,7 +75,23 @@ fn tenants(families: &mut Families<'_>, rows: &[(&str, Totals)]) -> fmt::Result 
     count("veloflux_waf_undecodable", "Responses that could not be decoded to be looked at", |totals| {
         totals.waf_undecodable
     })?;
-    count("veloflux_rejected", "Requests refused for other reasons", |totals| totals.rejected)
+    count(
+        "veloflux_waf_collections_evicted",
+        "Entries of collections dropped before their time",
+        |totals| totals.collections_evicted,
+    )?;
+    count("veloflux_rejected", "Requests refused for other reasons", |totals| totals.rejected)?;
+    let mut gauge = |name: &str, help: &str, value: fn(&Totals) -> u64| {
+        families.gauges(
+            name,
+            help,
+            rows.iter().map(|(tenant, totals)| ([("tenant", *tenant)], value(totals) as i64)),
+        )
+    };
+    gauge("veloflux_waf_collections_entries", "Entries that firewall rules keep in collections", |totals| {
+        totals.collections_entries
+    })?;
+    gauge("veloflux_waf_collections_bytes", "Memory of these entries", |totals| totals.collections_bytes)
 }
 
 /// The rules that cost most. One that is in several rule sets counts as one.
@@ -227,6 +243,9 @@ struct Totals {
     waf_over_budget: u64,
     waf_undecodable: u64,
     rejected: u64,
+    collections_entries: u64,
+    collections_bytes: u64,
+    collections_evicted: u64,
 }
 
 impl Totals {
@@ -243,6 +262,10 @@ impl Totals {
         self.waf_over_budget += state.waf_over_budget.load(Relaxed);
         self.waf_detected += state.waf_detected.load(Relaxed);
         self.rejected += state.rejected.load(Relaxed);
+        let usage = state.collections.usage();
+        self.collections_entries += usage.entries();
+        self.collections_bytes += usage.bytes();
+        self.collections_evicted += usage.evicted();
     }
 }
 

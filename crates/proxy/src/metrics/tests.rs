@@ -4,6 +4,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use veloflux_snapshot::runtime::Registry;
 use veloflux_snapshot::{Algorithm, HostTable, Tenant};
+use veloflux_waf::collections::{Change, Collections as _, EntryKey, Kind, Update};
 
 use super::*;
 use crate::record::Target;
@@ -46,6 +47,10 @@ fn counters_appear_under_their_names_and_labels() {
     state.duration.observe(60_000_000);
     state.waf_duration.observe(300);
     state.waf_blocked.store(3, Relaxed);
+    let key = EntryKey::new(Kind::Ip, "", b"192.0.2.1").unwrap();
+    let at = Update { now_s: 1, timeout_s: 60, is_first: true };
+    state.collections.change(&key, &Change::Add { name: b"n", amount: 1 }, &at).unwrap();
+    let bytes = state.collections.usage().bytes();
     let (metrics, process) = metrics_of(snapshot.clone());
     process.nobody.requests[3].store(4, Relaxed);
     process.retries.store(6, Relaxed);
@@ -64,6 +69,9 @@ fn counters_appear_under_their_names_and_labels() {
         "veloflux_request_duration_seconds_sum{tenant=\"t0000\"} 60.00209",
         "veloflux_waf_transaction_seconds_count{tenant=\"t0000\"} 1",
         "veloflux_waf_blocked_total{tenant=\"t0000\"} 3",
+        "veloflux_waf_collections_entries{tenant=\"t0000\"} 1",
+        &format!("veloflux_waf_collections_bytes{{tenant=\"t0000\"}} {bytes}"),
+        "veloflux_waf_collections_evicted_total{tenant=\"t0000\"} 0",
         "veloflux_retries_total 6",
         "veloflux_reloads_total{result=\"refused\"} 1",
         "veloflux_reloads_total{result=\"accepted\"} 1",

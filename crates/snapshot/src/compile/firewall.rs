@@ -127,7 +127,7 @@ impl Compiler<'_> {
                 };
                 let problem = |error: &veloflux_waf::CompileError| {
                     Problem::new(place(&error.file), error.to_string())
-                        .hint("the place behind the colon counts from the start of this text")
+                        .hint("line and column behind the name of the text count from its start")
                 };
                 errors.0.iter().map(problem).collect()
             }

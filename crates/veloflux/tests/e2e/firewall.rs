@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::harness::{Backend, Client, Edge, Response, forward_to, pattern};
 
-const INJECTION: &str = "/?id=1%27%20OR%20%271%27%3D%271%27%20--%20&lang=en";
+pub(crate) const INJECTION: &str = "/?id=1%27%20OR%20%271%27%3D%271%27%20--%20&lang=en";
 
 /// The rules beside the repository, else Debian's.
 fn rules() -> Option<PathBuf> {

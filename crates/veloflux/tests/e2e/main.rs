@@ -5,6 +5,7 @@
 mod balance;
 mod broken;
 mod coded;
+mod collections;
 mod drain;
 mod exchange;
 mod firewall;
@@ -18,5 +19,6 @@ mod reload;
 mod routes;
 mod storm;
 mod streams;
+mod tenants;
 mod tls;
 mod work;

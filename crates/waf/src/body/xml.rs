@@ -3,13 +3,15 @@
 //! Gives the text of the document (of all elements, CDATA included, in order) and the values of its attributes
 //! (namespace declarations are none). Nothing outside the body is ever read and no entity is expanded: a reference to
 //! anything but a character or one of the five predefined entities is an error, and so is whatever is not well-formed,
-//! not UTF-8, or declares an encoding in which the bytes would read otherwise.
+//! not UTF-8, or declares an encoding in which the bytes would read otherwise. Line ends are read as section 2.11 has
+//! them, white space in attributes as section 3.3.3.
 //! Example: `<a x="1">b<c>d</c></a>` gives the text `bd` and the attribute `1`.
 
 use super::{BodyError, Limits};
 use quick_xml::escape::unescape;
 use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
 use quick_xml::{Error, Reader};
+use std::borrow::Cow;
 
 /// Encodings that agree with UTF-8 on ASCII. Other bytes must be UTF-8 whatever the declaration says.
 const ENCODINGS: [&str; 5] = ["utf-8", "utf8", "us-ascii", "iso-8859-1", "windows-1252"];
@@ -35,7 +37,12 @@ pub fn parse(body: &[u8], limits: &Limits) -> Xml {
             let mut document = Document { xml: &mut xml, limits, depth: 0 };
             let result = document.read(&mut reader);
             let offset = usize::try_from(reader.buffer_position()).unwrap_or(body.len());
-            xml.error = result.err().map(|failure| failure.at(offset));
+            let strange = text.find(|char| !is_char(char));
+            xml.error = match (result, strange) {
+                (Err(failure), _) => Some(failure.at(offset)),
+                (Ok(()), Some(at)) => Some(BodyError::malformed(at, "a character that XML does not have")),
+                (Ok(()), None) => None,
+            };
         }
         Err(error) => {
             xml.error = Some(BodyError::malformed(error.valid_up_to(), "the document is not UTF-8"));
@@ -83,17 +90,21 @@ impl Document<'_> {
                 Event::Empty(element) => self.open(&element)?,
                 // The reader has checked that it closes the element that is open.
                 Event::End(_) => self.depth = self.depth.saturating_sub(1),
-                Event::Text(text) => self.text(&text)?,
+                Event::Text(text) if text.contains("]]>") => {
+                    return Err(Failure::Malformed("`]]>` in text"));
+                }
+                Event::Text(text) => self.text(&with_line_ends(&text))?,
                 Event::CData(_) if self.depth == 0 => {
                     return Err(Failure::Malformed("CDATA outside the root element"));
                 }
-                Event::CData(text) => self.text(&text)?,
+                Event::CData(text) => self.text(&with_line_ends(&text))?,
                 Event::GeneralRef(reference) => self.reference(&reference)?,
                 Event::DocType(_) | Event::Decl(_) if self.xml.text.is_some() => {
                     return Err(Failure::Malformed("a declaration after the root element has begun"));
                 }
-                Event::Decl(declaration) => check_encoding(&declaration)?,
-                Event::DocType(_) | Event::Comment(_) | Event::PI(_) => {}
+                Event::Decl(declaration) => check_declaration(&declaration)?,
+                Event::PI(instruction) => check_name(instruction.target())?,
+                Event::DocType(_) | Event::Comment(_) => {}
                 Event::Eof => break,
             }
         }
@@ -111,6 +122,7 @@ impl Document<'_> {
         if self.depth >= self.limits.max_xml_depth {
             return Err(Failure::Limit("elements are nested too deeply"));
         }
+        check_name(element.name().as_ref())?;
         self.xml.text.get_or_insert_default();
         for (count, attribute) in element.attributes().enumerate() {
             if count >= self.limits.max_element_attributes {
@@ -119,6 +131,7 @@ impl Document<'_> {
             let attribute =
                 attribute.map_err(|_| Failure::Malformed("an attribute is malformed or repeated"))?;
             let name: &str = attribute.key.as_ref();
+            check_name(name)?;
             if attribute.value.contains('<') {
                 return Err(Failure::Malformed("`<` in an attribute"));
             }
@@ -128,7 +141,8 @@ impl Document<'_> {
             if self.xml.attributes.len() >= self.limits.max_arguments {
                 return Err(Failure::Limit("too many attributes"));
             }
-            let value = unescape(&attribute.value)
+            let value = with_line_ends(&attribute.value).replace(['\n', '\t'], " ");
+            let value = unescape(&value)
                 .map_err(|_| Failure::Malformed("an entity that is not predefined in an attribute"))?;
             self.xml.attributes.push(value.into_owned().into_bytes());
         }
@@ -147,6 +161,9 @@ impl Document<'_> {
     fn reference(&mut self, reference: &BytesRef<'_>) -> Result<(), Failure> {
         let raw = format!("&{};", &**reference);
         let text = unescape(&raw).map_err(|_| Failure::Malformed("an entity that is not predefined"))?;
+        if !text.chars().all(is_char) {
+            return Err(Failure::Malformed("a reference to a character that XML does not have"));
+        }
         if self.depth == 0 {
             return Err(Failure::Malformed("text outside the root element"));
         }
@@ -154,7 +171,37 @@ impl Document<'_> {
     }
 }
 
-fn check_encoding(declaration: &BytesDecl<'_>) -> Result<(), Failure> {
+/// Production 2, `Char`.
+fn is_char(char: char) -> bool {
+    matches!(char, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)
+}
+
+/// Production 5, `Name`, exact in ASCII; what names may hold beyond it nobody attacks with.
+fn check_name(name: &str) -> Result<(), Failure> {
+    let starts = |char: char| char.is_ascii_alphabetic() || char == '_' || char == ':' || !char.is_ascii();
+    let goes_on = |char: char| starts(char) || char.is_ascii_digit() || char == '-' || char == '.';
+    if name.starts_with(starts) && name.chars().all(goes_on) {
+        Ok(())
+    } else {
+        Err(Failure::Malformed("a name that is none"))
+    }
+}
+
+fn with_line_ends(text: &str) -> Cow<'_, str> {
+    if text.contains('\r') {
+        Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// A declaration begins with its version (section 2.8).
+fn check_declaration(declaration: &BytesDecl<'_>) -> Result<(), Failure> {
+    let minor = declaration.version()?;
+    let minor = minor.strip_prefix("1.").unwrap_or_default();
+    if minor.is_empty() || !minor.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Failure::Malformed("a declaration of another version than 1"));
+    }
     match declaration.encoding() {
         None => Ok(()),
         Some(Ok(encoding)) if ENCODINGS.iter().any(|known| encoding.eq_ignore_ascii_case(known)) => Ok(()),
@@ -192,6 +239,12 @@ mod tests {
     }
 
     #[test]
+    fn line_ends_are_one_character_and_white_space_in_attributes_is_blank() {
+        let (text, attributes) = read("<a b='1\r\n2\t3&#10;4'>x\r\ny\rz&#13;<![CDATA[\r]]></a>");
+        assert_eq!((text.as_str(), &attributes[..]), ("x\ny\nz\r\n", &["1 2 3\n4".to_owned()][..]));
+    }
+
+    #[test]
     fn namespace_declarations_are_no_attributes() {
         assert_eq!(read("<n:a xmlns='u' xmlns:n='v' n:b='c'/>").1, ["c"]);
     }
@@ -214,6 +267,16 @@ mod tests {
             "<a>&x;</a>",
             "<a b='&x;'/>",
             "<a>&#0;</a>",
+            "<a>&#x1b;</a>",
+            "<a>\u{1b}</a>",
+            "<a>\u{ffff}</a>",
+            "<a b='\u{8}'/>",
+            "<??><a/>",
+            "<? pi?><a/>",
+            "<a ''=''/>",
+            "<a 1='x'/>",
+            "<1/>",
+            "<'/>",
             "<a><!-- -- --></a>",
             "<a",
             "<a b='",
@@ -224,6 +287,10 @@ mod tests {
             "<!DOCTYPE a [<!ENTITY x 'y'>]><a>&x;</a>",
             "<?xml version='1.0' encoding='UTF-7'?><a/>",
             "<?xml version='1.0' encoding='UTF-16'?><a/>",
+            "<?xml?><a/>",
+            "<?xml version=''?><a/>",
+            "<a>]]></a>",
+            "<?xml n=''?><a/>",
         ] {
             assert!(parse(wrong.as_bytes(), &Limits::default()).error.is_some(), "{wrong}");
         }

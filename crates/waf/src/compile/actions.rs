@@ -5,6 +5,7 @@ use crate::program::{Allow, BodyProcessor, EngineMode, Exclude};
 use crate::ruleset::Severity;
 use crate::seclang::{Action, Mistake, Place};
 use crate::transform::Transformation;
+use crate::variable::Variable;
 
 /// The actions of one link, gathered.
 #[derive(Debug, Clone, Default)]
@@ -27,7 +28,7 @@ pub(super) struct Actions {
     pub(super) chain: bool,
     pub(super) skip: u32,
     pub(super) skip_after: Option<Text>,
-    pub(super) set_variables: Vec<Text>,
+    pub(super) changes: Vec<ChangeText>,
     pub(super) controls: Vec<(ControlText, Place)>,
     /// Actions that do nothing here, and why.
     pub(super) without_effect: Vec<(&'static str, &'static str)>,
@@ -60,10 +61,23 @@ pub(super) enum ControlText {
     BodyProcessor(BodyProcessor),
     RequestBodyAccess(bool),
     ResponseBodyAccess(bool),
-    SetSession(String),
-    SetUser(String),
     /// What a tenant's rule takes away from the rule set's rules.
     Exclude(Exclude),
+}
+
+/// `setvar` and its kin, as written.
+#[derive(Debug, Clone)]
+pub(super) enum ChangeText {
+    /// `setvar`.
+    Set(Text),
+    /// `expirevar`.
+    Expire(Text),
+    /// `deprecatevar`.
+    Decay(Text),
+    /// `initcol`: the collection and its key.
+    Bind(Text),
+    /// `setsid`, `setuid`, `setrsc`: the key of this collection.
+    Key(Variable, Text),
 }
 
 /// Which rules are meant.
@@ -140,14 +154,18 @@ impl Actions {
             "chain" => self.chain = true,
             "skip" => self.skip = value()?.parse().map_err(|_| "skip takes a number of rules")?,
             "skipafter" => self.skip_after = Some(text()?),
-            "setvar" => self.set_variables.push(text()?),
+            "setvar" => self.changes.push(ChangeText::Set(text()?)),
+            "expirevar" => self.changes.push(ChangeText::Expire(text()?)),
+            "deprecatevar" => self.changes.push(ChangeText::Decay(text()?)),
+            "initcol" => self.changes.push(ChangeText::Bind(text()?)),
+            "setsid" => self.changes.push(ChangeText::Key(Variable::Session, text()?)),
+            "setuid" => self.changes.push(ChangeText::Key(Variable::User, text()?)),
+            "setrsc" => self.changes.push(ChangeText::Key(Variable::Resource, text()?)),
             "ctl" => {
                 if let Some(control) = control(value()?)? {
-                    self.control(control, action);
+                    self.controls.push((control, action.place.clone()));
                 }
             }
-            "setsid" => self.control(ControlText::SetSession(value()?.to_owned()), action),
-            "setuid" => self.controls.push((ControlText::SetUser(value()?.to_owned()), action.place.clone())),
             other => match UNUSED.iter().find(|(name, ..)| *name == other) {
                 Some((_, Unused::Metadata, _)) => {}
                 Some((name, Unused::Harmless, why)) => self.without_effect.push((name, why)),
@@ -158,10 +176,6 @@ impl Actions {
             },
         }
         Ok(())
-    }
-
-    fn control(&mut self, control: ControlText, action: &Action) {
-        self.controls.push((control, action.place.clone()));
     }
 
     /// The last one counts, as in ModSecurity; `block` beside another is that other's name for itself.
@@ -212,10 +226,6 @@ const UNUSED: &[(&str, Unused, &str)] = &[
         Unused::Harmless,
         "one record per transaction is the audit log; `nolog` decides what is not",
     ),
-    ("initcol", Unused::Harmless, "every collection is there, and lives as long as its transaction"),
-    ("expirevar", Unused::Harmless, "collections end with their transaction, before any expiry"),
-    ("deprecatevar", Unused::Harmless, "collections end with their transaction, before any decay"),
-    ("setrsc", Unused::Harmless, "the RESOURCE collection lives as long as its transaction"),
     ("append", Unused::Unsupported, "bodies are not rewritten"),
     ("exec", Unused::Unsupported, "rules run no programs"),
     ("pause", Unused::Unsupported, "rules do not hold connections open"),

@@ -16,14 +16,14 @@ use crate::filter::{FilterBuilder, Need};
 use crate::limits;
 use crate::operator::PatternLimits;
 use crate::program::{
-    ChainId, Chains, Change, ChangeKind, Compare, Control, Exception, Gate, Link, MemberName, Names, Outcome,
-    Program, Rule, Select, Sieve, Target,
+    ChainId, Chains, Compare, Control, Exception, Gate, Link, Names, Outcome, Program, Rule, Select, Sieve,
+    Target,
 };
 use crate::ruleset::{RuleInfo, Ruleset};
 use crate::seclang::{Mistake, Place};
-use crate::template::{self, Template};
+use crate::template::Template;
 use crate::transform::Transformation;
-use crate::variable::{Variable, Variables};
+use crate::variable::Variables;
 
 /// Status of `deny` and `drop` that say nothing else.
 const DENY_STATUS: u16 = 403;
@@ -97,11 +97,11 @@ fn check_ids(gathered: &Gathered, mistakes: &mut Vec<Mistake>) {
     }
 }
 
-struct Builder<'a> {
+pub(super) struct Builder<'a> {
     gathered: &'a Gathered,
     files: &'a dyn Files,
     patterns: PatternLimits,
-    names: Names,
+    pub(super) names: Names,
     chains: Chains,
     tags: HashMap<String, Arc<str>>,
     variables: Variables,
@@ -177,7 +177,7 @@ impl Builder<'_> {
         };
         transformations.extend(&actions.transformations);
         let chain = self.chains.intern(&transformations);
-        let changes = actions.set_variables.iter().map(|text| self.change(text)).collect::<Result<_, _>>()?;
+        let changes = actions.changes.iter().map(|change| self.change(change)).collect::<Result<_, _>>()?;
         let controls = actions.controls.iter().map(|(control, place)| {
             self.control(control).map_err(|message| Mistake {
                 place: place.clone(),
@@ -224,7 +224,7 @@ impl Builder<'_> {
         template.variables().for_each(|variable| self.variables.insert(variable));
     }
 
-    fn template(&mut self, text: &str) -> Result<Template, String> {
+    pub(super) fn template(&mut self, text: &str) -> Result<Template, String> {
         let template = Template::parse(text, &mut self.names)?;
         self.note(&template);
         Ok(template)
@@ -275,45 +275,6 @@ impl Builder<'_> {
         Ok(rules[..target].iter().filter(|rule| rule.phase == phase).count() as u32)
     }
 
-    fn change(&mut self, text: &Text) -> Result<Change, Mistake> {
-        self.change_of(&text.text).map_err(|message| text.mistake(message))
-    }
-
-    /// Reads `tx.name=value`, `tx.name=+1`, `tx.name=-1`, `!tx.name` or `tx.name`, which sets 1.
-    fn change_of(&mut self, text: &str) -> Result<Change, String> {
-        let (delete, text) = match text.trim().strip_prefix('!') {
-            Some(rest) => (true, rest),
-            None => (false, text.trim()),
-        };
-        let (name, value) = match text.split_once('=') {
-            Some((name, value)) => (name.trim(), value),
-            None => (text, "1"),
-        };
-        let (collection, member) = name.split_once(['.', ':']).ok_or("expected collection.name")?;
-        let collection = Variable::parse(collection)?;
-        if !collection.is_settable() {
-            return Err(format!("{} cannot be set", collection.name()));
-        }
-        if member.is_empty() {
-            return Err("expected a name behind the point".to_owned());
-        }
-        let name = if collection == Variable::Tx && !template::has_macro(member) {
-            MemberName::Slot(self.names.intern(member.as_bytes()))
-        } else {
-            MemberName::Dynamic(self.template(member)?)
-        };
-        let kind = if delete {
-            ChangeKind::Delete
-        } else if let Some(amount) = value.strip_prefix('+') {
-            ChangeKind::Add(self.template(amount)?)
-        } else if let Some(amount) = value.strip_prefix('-') {
-            ChangeKind::Subtract(self.template(amount)?)
-        } else {
-            ChangeKind::Set(self.template(value)?)
-        };
-        Ok(Change { collection, name, kind })
-    }
-
     fn control(&mut self, control: &ControlText) -> Result<Control, String> {
         Ok(match control {
             ControlText::RemoveRules(filter) => Control::RemoveRules(self.bits(filter)),
@@ -325,8 +286,6 @@ impl Builder<'_> {
             ControlText::BodyProcessor(processor) => Control::BodyProcessor(*processor),
             ControlText::RequestBodyAccess(on) => Control::RequestBodyAccess(*on),
             ControlText::ResponseBodyAccess(on) => Control::ResponseBodyAccess(*on),
-            ControlText::SetSession(text) => Control::SetSession(self.template(text)?),
-            ControlText::SetUser(text) => Control::SetUser(self.template(text)?),
             ControlText::Exclude(exclude) => Control::Exclude(exclude.clone()),
         })
     }
@@ -358,7 +317,7 @@ fn only_slot(targets: &[Target]) -> Option<u32> {
 }
 
 impl Text {
-    fn mistake(&self, message: String) -> Mistake {
+    pub(super) fn mistake(&self, message: String) -> Mistake {
         Mistake { place: self.place.clone(), text: self.text.clone(), message }
     }
 }

@@ -111,7 +111,7 @@ impl Defaults {
             || actions.chain
             || actions.skip > 0
             || actions.skip_after.is_some()
-            || !actions.set_variables.is_empty()
+            || !actions.changes.is_empty()
             || !actions.controls.is_empty();
         if more {
             return Err(

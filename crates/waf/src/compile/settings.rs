@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) upload_files: Option<usize>,
     /// `SecWebAppId`.
     pub(crate) web_app_id: String,
+    /// `SecCollectionTimeout`, in seconds.
+    pub(crate) collection_timeout_s: u64,
 }
 
 /// What came of a directive.
@@ -50,6 +52,7 @@ impl Default for Settings {
             json_depth: None,
             upload_files: None,
             web_app_id: String::new(),
+            collection_timeout_s: limits::COLLECTION_TIMEOUT_S,
         }
     }
 }
@@ -77,6 +80,7 @@ impl Settings {
             "secrequestbodyjsondepthlimit" => self.json_depth = Some(number(one()?)?),
             "secuploadfilelimit" => self.upload_files = Some(number(one()?)?),
             "secwebappid" => one()?.clone_into(&mut self.web_app_id),
+            "seccollectiontimeout" => self.collection_timeout_s = number(one()?)? as u64,
             "seccookieformat" if one()? == "0" => {}
             "secxmlexternalentity" if !on_off(one()?)? => {}
             other => match NO_EFFECT.iter().find(|(known, _)| known.eq_ignore_ascii_case(other)) {
@@ -110,7 +114,6 @@ const NO_EFFECT: &[(&str, &str)] = &[
     ("SecAuditLogType", RECORD),
     ("SecCacheTransformations", "every form of a value is kept for its transaction"),
     ("SecChrootDir", "the process is confined from outside"),
-    ("SecCollectionTimeout", "collections end with their transaction"),
     ("SecConnEngine", "connections are limited by the edge"),
     ("SecConnReadStateLimit", "connections are limited by the edge"),
     ("SecConnWriteStateLimit", "connections are limited by the edge"),

@@ -1,13 +1,15 @@
 //! From targets as written to targets as run.
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::RegexBuilder;
 
 use crate::program::{Names, Select, Target};
 use crate::seclang::{Selector, TargetText};
 use crate::variable::Variable;
 
 /// Bytes that a compiled selector pattern may take.
-const PATTERN_BYTES: usize = 1 << 20;
+const PATTERN_BYTES: usize = 64 << 10;
+/// Bytes of the lazily built automaton of such a pattern, per thread that runs it.
+const AUTOMATON_BYTES: usize = 256 << 10;
 
 /// The XML paths that are understood: all text, all attribute values.
 const XML_PATHS: [&str; 2] = ["/*", "//@*"];
@@ -71,18 +73,45 @@ fn resolve(text: &TargetText) -> Result<(Variable, Select), String> {
             return Err(format!("XML is looked at with {} only", XML_PATHS.join(" and ")));
         }
         Some(Selector::Name(name)) => Select::Key(name.as_bytes().to_ascii_lowercase().into()),
-        Some(Selector::Pattern(pattern)) => Select::Pattern(selector_pattern(pattern)?),
+        Some(Selector::Pattern(pattern)) => selector_pattern(pattern)?,
     };
     Ok((variable, select))
 }
 
 /// Names of members are matched without regard to case, as ModSecurity does.
-fn selector_pattern(pattern: &str) -> Result<Regex, String> {
+fn selector_pattern(pattern: &str) -> Result<Select, String> {
+    if let Some(prefix) = pattern.strip_prefix('^')
+        && prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+    {
+        return Ok(Select::Prefix(prefix.as_bytes().to_ascii_lowercase().into()));
+    }
     RegexBuilder::new(pattern)
         .unicode(false)
         .case_insensitive(true)
         .dot_matches_new_line(true)
         .size_limit(PATTERN_BYTES)
+        .dfa_size_limit(AUTOMATON_BYTES)
         .build()
+        .map(Select::Pattern)
         .map_err(|error| format!("the selector's pattern is not usable: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_a_pattern_that_needs_no_automaton() {
+        for (pattern, is_prefix) in
+            [("^_ga-1", true), ("^", true), ("_ga", false), ("^a.", false), ("^a$", false)]
+        {
+            let select = selector_pattern(pattern).unwrap();
+            assert_eq!(matches!(select, Select::Prefix(_)), is_prefix, "{pattern}");
+            let automaton = regex::RegexBuilder::new(pattern).case_insensitive(true).build().unwrap();
+            for key in ["_ga-1", "_GA-12", "x_ga-1", "a", "ab", "_g", ""] {
+                assert_eq!(select.covers(key.as_bytes()), automaton.is_match(key), "{pattern} {key}");
+            }
+        }
+        assert!(selector_pattern("(?:[a-z]{99}){99}").is_err());
+    }
 }

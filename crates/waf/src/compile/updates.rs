@@ -148,7 +148,7 @@ fn update_actions(gathered: &mut Gathered, id: u32, update: &Actions) -> Result<
     }
     actions.transformations.extend(&update.transformations);
     actions.tags.extend(update.tags.iter().cloned());
-    actions.set_variables.extend(update.set_variables.iter().cloned());
+    actions.changes.extend(update.changes.iter().cloned());
     actions.controls.extend(update.controls.iter().cloned());
     actions.capture |= update.capture;
     actions.multi_match |= update.multi_match;

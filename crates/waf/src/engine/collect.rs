@@ -57,7 +57,7 @@ impl<'p> State<'p> {
                 key: match &target.select {
                     Select::Key(key) => Some(Text::Fixed(key)),
                     Select::Slot(slot) => Some(Text::Fixed(self.ruleset.program.names.name(*slot))),
-                    Select::All | Select::Pattern(_) => None,
+                    Select::All | Select::Prefix(_) | Select::Pattern(_) => None,
                 },
                 count: true,
                 value: Text::Number(count as i64),
@@ -124,6 +124,11 @@ impl<'p> State<'p> {
             variable if variable.is_persistent() => {
                 let all = self.bag(variable).into_iter().flat_map(Bag::iter);
                 all.for_each(|(name, value)| add(own(name), value.into()));
+                if let Select::Key(name) = &target.select
+                    && let Some(value) = self.built_in(variable, name)
+                {
+                    add(Text::Fixed(name), value);
+                }
             }
             Variable::MatchedVars => self.matched.iter().for_each(|matched| {
                 add(Text::Own(matched.name(data, &self.forms)), matched.value.clone());
@@ -207,8 +212,8 @@ impl<'p> State<'p> {
                 let elapsed_ms = self.started.elapsed().as_secs_f64() * 1_000.0;
                 Some(Text::Own(format!("{elapsed_ms:.3}").into_bytes()))
             }
-            Variable::SessionId => Some(Text::Own(self.session.clone())),
-            Variable::UserId => Some(Text::Own(self.user.clone())),
+            Variable::SessionId => self.bound_key(Variable::Session),
+            Variable::UserId => self.bound_key(Variable::User),
             Variable::Time => Some(Text::Own(moment().time_of_day().into_bytes())),
             Variable::TimeDay => number(moment().day),
             Variable::TimeEpoch => number(self.now_unix_us / 1_000_000),

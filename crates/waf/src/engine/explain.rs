@@ -105,18 +105,14 @@ pub(super) fn outcome(outcome: &Outcome) -> &'static str {
 pub(super) fn control(control: &Control) -> String {
     let on = |on: bool| if on { "On" } else { "Off" };
     match control {
-        Control::RemoveRules(_) => "ruleRemove".to_owned(),
-        Control::RemoveTarget(exception) => format!("ruleRemoveTarget={}", exception.variable.name()),
+        Control::RemoveRules(_) | Control::Exclude(Exclude::Rules(_)) => "ruleRemove".to_owned(),
+        Control::RemoveTarget(exception) | Control::Exclude(Exclude::Target(exception)) => {
+            format!("ruleRemoveTarget={}", exception.variable.name())
+        }
         Control::Engine(mode) => format!("ruleEngine={}", mode_name(*mode)),
         Control::BodyProcessor(processor) => format!("requestBodyProcessor={}", processor.name()),
         Control::RequestBodyAccess(access) => format!("requestBodyAccess={}", on(*access)),
         Control::ResponseBodyAccess(access) => format!("responseBodyAccess={}", on(*access)),
-        Control::SetSession(_) => "setsid".to_owned(),
-        Control::SetUser(_) => "setuid".to_owned(),
-        Control::Exclude(Exclude::Rules(_)) => "ruleRemove".to_owned(),
-        Control::Exclude(Exclude::Target(exception)) => {
-            format!("ruleRemoveTarget={}", exception.variable.name())
-        }
     }
 }
 
@@ -126,4 +122,9 @@ fn mode_name(mode: EngineMode) -> &'static str {
         EngineMode::DetectionOnly => "DetectionOnly",
         EngineMode::Off => "Off",
     }
+}
+
+/// That a collection was bound, as rules write it.
+pub(super) fn binding(collection: Variable) -> String {
+    format!("initcol={}", collection.name())
 }

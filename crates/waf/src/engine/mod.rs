@@ -6,6 +6,7 @@
 mod bag;
 mod clock;
 mod collect;
+mod collections;
 mod data;
 mod explain;
 mod forms;
@@ -25,6 +26,7 @@ mod work;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::collections::Collections;
 use crate::overlay::Overlay;
 use crate::program::EngineMode;
 use crate::record::{Record, Refusal, WorkDone};
@@ -89,6 +91,11 @@ impl<'p> Core<'p> {
             request::connection(&mut core.data, ruleset, conn)
         });
         core
+    }
+
+    /// Has entries of persistent collections read from `store`, and changes written to it.
+    pub(crate) fn set_collections(&mut self, store: &'p dyn Collections) {
+        self.state.bound.store = Some(store);
     }
 
     /// Has every step taken down.

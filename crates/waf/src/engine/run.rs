@@ -107,7 +107,7 @@ impl<'p> State<'p> {
             }
         }
         for control in rule.links.iter().rev().flat_map(|link| &link.controls) {
-            self.control(data, control);
+            self.control(control);
         }
         if let Some(severity) = rule.severity {
             self.highest_severity =
@@ -278,27 +278,36 @@ impl<'p> State<'p> {
     }
 
     fn change(&mut self, data: &Data, change: &'p Change) -> Result<(), Failure> {
-        let place = match &change.name {
+        if self.is_watched() && change.outlives() {
+            return Ok(());
+        }
+        let (collection, name, kind) = match change {
+            Change::Variable { collection, name, kind } => (*collection, name, kind),
+            Change::Bind { collection, key } => return self.bind(data, *collection, key),
+        };
+        let place = match name {
             MemberName::Slot(slot) => Place::Slot(*slot),
-            MemberName::Dynamic(name) => self.place(change.collection, self.expand(data, name)),
+            MemberName::Dynamic(name) => self.place(collection, self.expand(data, name)),
         };
         let sum = |amount: &'p Template, sign: i64| {
             let present = self.variable(&place).map_or(0, Value::number);
             let amount = self.evaluate(data, amount).number().saturating_mul(sign);
             Some(Value::Number(present.saturating_add(amount)))
         };
-        let value = match &change.kind {
+        let value = match kind {
             ChangeKind::Set(value) => Some(self.evaluate(data, value)),
             ChangeKind::Add(amount) => sum(amount, 1),
             ChangeKind::Subtract(amount) => sum(amount, -1),
             ChangeKind::Delete => None,
+            ChangeKind::Expire(_) | ChangeKind::Decay { .. } => self.variable(&place).cloned(),
         };
+        let value = self.remember(data, &place, kind, value)?;
         self.set_variable(&place, value)?;
         self.explain_set(&place);
         Ok(())
     }
 
-    fn control(&mut self, data: &Data, control: &'p Control) {
+    fn control(&mut self, control: &'p Control) {
         if self.is_watched() {
             return;
         }
@@ -310,14 +319,12 @@ impl<'p> State<'p> {
             Control::BodyProcessor(processor) => self.processor = Some(*processor),
             Control::RequestBodyAccess(on) => self.request_body_access = *on,
             Control::ResponseBodyAccess(on) => self.response_body_access = *on,
-            Control::SetSession(value) => self.session = self.expand(data, value),
-            Control::SetUser(value) => self.user = self.expand(data, value),
             Control::Exclude(exclude) => self.excluded.push(exclude),
         }
     }
 
     /// What a variable becomes that is set to `template`. What is one number stays one.
-    fn evaluate(&self, data: &Data, template: &'p Template) -> Value {
+    pub(super) fn evaluate(&self, data: &Data, template: &'p Template) -> Value {
         if let Some(number) = template.number() {
             return Value::Number(number);
         }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::Failure;
 use super::bag::{Bag, Value};
+use super::collections::Bound;
 use super::data::Data;
 use super::forms::Forms;
 use super::sights::Sights;
@@ -57,8 +58,7 @@ pub(super) struct State<'p> {
     pub(super) processor: Option<BodyProcessor>,
     pub(super) request_body_access: bool,
     pub(super) response_body_access: bool,
-    pub(super) session: Vec<u8>,
-    pub(super) user: Vec<u8>,
+    pub(super) bound: Bound<'p>,
     pub(super) allowed: Option<Allow>,
     pub(super) highest_severity: Option<Severity>,
     pub(super) work: Work,
@@ -124,8 +124,7 @@ impl<'p> State<'p> {
             processor: None,
             request_body_access: ruleset.settings.request_body_access,
             response_body_access: ruleset.settings.response_body_access,
-            session: Vec::new(),
-            user: Vec::new(),
+            bound: Bound::default(),
             allowed: None,
             highest_severity: None,
             work: Work::new(ruleset.program.filter.is_some().then_some(overlay.work_budget())),
@@ -182,6 +181,12 @@ impl<'p> State<'p> {
     /// The variables of `collection` that have no slot.
     pub(super) fn bag(&self, collection: Variable) -> Option<&Bag> {
         self.bags.iter().find(|(variable, _)| *variable == collection).map(|(_, bag)| bag)
+    }
+
+    /// Makes `bag` the variables of `collection`.
+    pub(super) fn replace_bag(&mut self, collection: Variable, bag: Bag) {
+        self.bags.retain(|(variable, _)| *variable != collection);
+        self.bags.push((collection, bag));
     }
 
     /// The variable at `place`.

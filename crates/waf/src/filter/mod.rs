@@ -9,6 +9,7 @@
 //! wider than any check in this too.
 
 mod need;
+mod plain;
 mod regex;
 mod texts;
 
@@ -54,6 +55,8 @@ impl CheckId {
 pub(crate) struct FilterBuilder {
     texts: BTreeMap<Box<[u8]>, Vec<u32>>,
     without_text: Vec<u32>,
+    /// Checks that a byte satisfies in place of a text.
+    instead: Vec<(u32, Alphabet)>,
     checks: Vec<Bytes>,
     alphabets: Vec<Alphabet>,
 }
@@ -70,13 +73,14 @@ struct Bytes {
 impl FilterBuilder {
     /// Adds a check.
     pub(crate) fn add(&mut self, need: Need) -> CheckId {
-        let Need { min_len, alphabets, texts } = need;
+        let Need { min_len, alphabets, texts, instead_of_text } = need;
         let check = self.checks.len() as u32;
         let (first, count) = (self.alphabets.len() as u32, alphabets.len() as u32);
         self.checks.push(Bytes { min_len, first, count });
         self.alphabets.extend(alphabets);
         match texts.filter(|texts| self.texts.len() + texts.len() <= MAX_TEXTS) {
             Some(texts) => {
+                self.instead.push((check, instead_of_text));
                 for text in texts {
                     self.texts.entry(text).or_default().push(check);
                 }
@@ -91,6 +95,14 @@ impl FilterBuilder {
         let words = self.checks.len().div_ceil(64).next_multiple_of(BLOCK);
         let mut without_text = vec![0; words];
         self.without_text.iter().for_each(|check| insert(&mut without_text, *check));
+        let mut instead = vec![0; words * Alphabet::BITS];
+        let mut instead_bytes = Alphabet::EMPTY;
+        for (check, alphabet) in self.instead {
+            instead_bytes = instead_bytes.with(alphabet);
+            for bit in alphabet.bits() {
+                insert(&mut instead[bit * words..][..words], check);
+            }
+        }
         let mut any_bytes = vec![0; words];
         let mut by_byte = vec![0; words * Alphabet::BITS];
         for (check, Bytes { first, count, .. }) in self.checks.iter().enumerate() {
@@ -106,6 +118,8 @@ impl FilterBuilder {
         Filter {
             texts: Texts::new(&self.texts),
             without_text: without_text.into(),
+            instead: instead.into(),
+            instead_bytes,
             any_bytes: any_bytes.into(),
             by_byte: by_byte.into(),
             checks: self.checks.into(),
@@ -119,6 +133,10 @@ pub(crate) struct Filter {
     texts: Texts,
     /// Checks that need no text.
     without_text: Box<[u64]>,
+    /// Per bit of an alphabet, the checks that its bytes satisfy in place of a text.
+    instead: Box<[u64]>,
+    /// All these bytes.
+    instead_bytes: Alphabet,
     /// Checks that need no bytes.
     any_bytes: Box<[u64]>,
     /// Per bit of an alphabet, the checks whose first alphabet has it.
@@ -138,6 +156,10 @@ impl Filter {
         checks.copy_from_slice(&self.without_text);
         self.texts.each(value, |askers| askers.iter().for_each(|check| insert(checks, *check)));
         let words = self.words();
+        for bit in alphabet.and(self.instead_bytes).bits() {
+            let more = &self.instead[bit * words..][..words];
+            checks.iter_mut().zip(more).for_each(|(word, more)| *word |= more);
+        }
         for start in (0..words).step_by(BLOCK) {
             let mut met = [0; BLOCK];
             met.copy_from_slice(&self.any_bytes[start..start + BLOCK]);
@@ -193,6 +215,8 @@ mod tests {
         ("rx", r"<\?(?!xml)"),
         ("rx", r"(a|b*)c?"),
         ("rx", r"(?:^|;)(?:or|and)(?:$|=)"),
+        ("rx", r#"(?i)s["']*e[\"]?l(?:\$x)*ect|(?:[;\n]|xml)\s*or"#),
+        ("rx", r"(?:[;']|a)(?:[<\x80]b)*1|<"),
         ("rx", r"[\x80-\xff]a|\x00b"),
         ("rx", r"(\w)=\1"),
         ("rx", r"a{2}b{0,3}c{1,}"),
@@ -233,6 +257,11 @@ mod tests {
     fn value() -> impl Strategy<Value = Vec<u8>> {
         let tokens = [
             "union",
+            "sel",
+            "ect",
+            "e\"l",
+            "$x",
+            "\\",
             "select",
             "SELECT",
             "or",

@@ -20,12 +20,14 @@ pub(crate) struct Need {
     pub(super) alphabets: Vec<Alphabet>,
     /// At least one of these, whatever the case of ASCII letters; in lower case.
     pub(super) texts: Option<Vec<Box<[u8]>>>,
+    /// Or a byte of these instead of a text.
+    pub(super) instead_of_text: Alphabet,
 }
 
 impl Need {
     /// A byte of `alphabet`.
     pub(crate) fn byte_of(alphabet: Alphabet) -> Self {
-        Self { min_len: 1, alphabets: vec![alphabet], texts: None }
+        Self { min_len: 1, alphabets: vec![alphabet], ..Self::default() }
     }
 
     /// One of `texts`, in any case.
@@ -48,6 +50,11 @@ impl Need {
         )
     }
 
+    /// With a byte of `bytes` in place of a text.
+    pub(super) fn or_byte_of(self, bytes: Alphabet) -> Self {
+        Self { instead_of_text: bytes, ..self }
+    }
+
     /// Brings what is known to what the filter uses. `texts` are in any case.
     pub(super) fn new(min_len: usize, mut alphabets: Vec<Alphabet>, texts: Option<Vec<Vec<u8>>>) -> Self {
         alphabets.retain(|alphabet| alphabet.len() < WIDE);
@@ -62,7 +69,7 @@ impl Need {
             cut.dedup();
             cut
         });
-        Self { min_len, alphabets, texts }
+        Self { min_len, alphabets, texts, instead_of_text: Alphabet::EMPTY }
     }
 }
 

@@ -8,6 +8,7 @@ use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 use super::need::{Need, information, rarest};
+use super::plain::plain;
 use crate::alphabet::Alphabet;
 
 /// Strings that a part of a pattern is taken to match exactly.
@@ -25,7 +26,20 @@ pub(crate) fn need_of_regex(pattern: &str) -> Need {
     let Ok(hir) = parsed else { return Need::default() };
     let min_len = hir.properties().minimum_len().unwrap_or(0);
     let facts = Facts::of(&hir);
-    Need::new(min_len, facts.alphabets.clone(), facts.into_texts())
+    let alphabets = facts.alphabets.clone();
+    let texts = facts.into_texts();
+    let (plain, unusual) = plain(&hir);
+    let plain_texts = Facts::of(&plain).into_texts().filter(|_| unusual != Alphabet::EMPTY);
+    let information = |texts: &Option<Texts>| texts.as_ref().map_or(0, information_of);
+    if information(&plain_texts) > information(&texts) {
+        return Need::new(min_len, alphabets, plain_texts).or_byte_of(unusual);
+    }
+    Need::new(min_len, alphabets, texts)
+}
+
+/// Sets of bytes: every match of `hir` holds one of each.
+pub(super) fn needed_bytes(hir: &Hir) -> Vec<Alphabet> {
+    Facts::of(hir).alphabets
 }
 
 type Texts = Vec<Vec<u8>>;

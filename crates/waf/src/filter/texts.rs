@@ -2,9 +2,9 @@
 //!
 //! An Aho-Corasick automaton over the texts of a large rule set has megabytes of states, and which one comes next is
 //! known only when the last is: every byte waits for memory. Texts of at most four bytes need no automaton. Each
-//! position asks by itself whether a text may begin there: one bit, found by a hash of four bytes, in a table that
-//! stays in the nearest caches. The questions of neighbouring positions wait for nothing and run at once. Where the
-//! answer is yes, which is rare, a small tree tells which texts.
+//! position asks by itself whether a text may end there: two bits, one found by the last three bytes and one by a hash of
+//! the last four, in tables that stay in the nearest caches. The questions of neighbouring positions wait for nothing and
+//! run at once. Where an answer is yes, which is rare, a small tree tells which texts.
 //!
 //! Bytes are folded to at most 63 classes: letters without regard to case, each byte that occurs in a text by itself
 //! as long as there are classes, the rest together. Classes may merge texts, which finds too much and never too
@@ -20,14 +20,16 @@ const CLASSES: usize = 64;
 const ENDS: u64 = 1;
 /// Bits of a class.
 const CLASS_BITS: u32 = 6;
-/// Bits of the number of a bit in the table of beginnings: 16 KiB in all, of which the Core Rule Set sets a twentieth.
-const TABLE_BITS: u32 = 17;
+/// Bits of the number of a bit in the table of four classes: 16 KiB in all, of which the Core Rule Set sets a twentieth.
+const FOURS_BITS: u32 = 17;
 
 /// The texts, each with its askers.
 pub(super) struct Texts {
     classes: [u8; 256],
-    /// One bit for each hash of the four classes with which a text may begin.
-    beginnings: Box<[u64]>,
+    /// One bit for each three classes: whether they, or the last two of them, are a text.
+    threes: Box<[u64]>,
+    /// One bit for each hash of four classes: whether they may be a text.
+    fours: Box<[u64]>,
     /// Per pair of classes, the classes with which some text goes on; [`ENDS`] if the pair is a text.
     pairs: Box<[u64]>,
     /// Per pair of classes, where its members of `thirds` begin: one for each bit of the pair's set, in order.
@@ -57,7 +59,8 @@ impl Texts {
         }
         let mut found = Self {
             classes,
-            beginnings: beginnings(askers_of.keys()),
+            threes: vec![0; 1 << (3 * CLASS_BITS - 6)].into(),
+            fours: vec![0; 1 << (FOURS_BITS - 6)].into(),
             pairs: vec![0; CLASSES * CLASSES].into(),
             first_thirds: vec![0; CLASSES * CLASSES].into(),
             thirds: Box::default(),
@@ -81,6 +84,7 @@ impl Texts {
             if let Some(open) = thirds.last_mut() {
                 open.fourths |= text.get(3).map_or(ENDS, |class| 1 << class);
             }
+            found.note_end(text);
             first_askers.push(flat.len() as u32);
             askers.sort_unstable();
             askers.dedup();
@@ -93,46 +97,62 @@ impl Texts {
     /// Calls `found` with the askers of each text in `value`.
     pub(super) fn each(&self, value: &[u8], mut found: impl FnMut(&[u32])) {
         let mut four = 0;
-        let mut look = |class| {
-            four = shift(four, class);
-            if self.may_begin(four) {
-                self.follow(four, &mut found);
-            }
-        };
         for byte in value {
-            look(self.classes[usize::from(*byte)]);
+            four = shift(four, self.classes[usize::from(*byte)]);
+            if is_set(&self.threes, three(four)) {
+                self.report_short(four, &mut found);
+            }
+            if is_set(&self.fours, hash(four)) {
+                self.report_long(four, &mut found);
+            }
         }
-        // Behind the value, class 0 goes on with nothing.
-        look(0);
-        look(0);
     }
 
-    fn may_begin(&self, four: u32) -> bool {
-        let bit = place(four);
-        self.beginnings[bit / 64] & (1 << (bit % 64)) != 0
+    /// Sets the bits of a text.
+    fn note_end(&mut self, text: &[u8]) {
+        let four = text.iter().fold(0, |four, class| shift(four, *class));
+        match text.len() {
+            2 => {
+                for before in 0..CLASSES {
+                    set(&mut self.threes, three(four) | before << (2 * CLASS_BITS));
+                }
+            }
+            3 => set(&mut self.threes, three(four)),
+            _ => set(&mut self.fours, hash(four)),
+        }
     }
 
-    /// Reports the texts that begin with `four` classes or the first of them.
-    fn follow(&self, four: u32, found: &mut impl FnMut(&[u32])) {
-        let [first, second, class, next] =
-            [3, 2, 1, 0].map(|index| (four >> (index * CLASS_BITS)) as u8 % CLASSES as u8);
-        let pair = pair(first, second);
+    /// Reports the texts of two and three classes that end `four`.
+    fn report_short(&self, four: u32, found: &mut impl FnMut(&[u32])) {
+        if let Some(Third { first_text, .. }) = self.third(pair(class_at(four, 1), class_at(four, 0)), ENDS) {
+            found(self.askers(*first_text as usize));
+        }
+        let third = self.third(pair(class_at(four, 2), class_at(four, 1)), 1 << class_at(four, 0));
+        if let Some(Third { fourths, first_text }) = third
+            && class_at(four, 0) != 0
+            && fourths & ENDS != 0
+        {
+            found(self.askers(*first_text as usize));
+        }
+    }
+
+    /// Reports `four`, if it is a text.
+    fn report_long(&self, four: u32, found: &mut impl FnMut(&[u32])) {
+        let third = self.third(pair(class_at(four, 3), class_at(four, 2)), 1 << class_at(four, 1));
+        let bit = 1 << class_at(four, 0);
+        if let Some(Third { fourths, first_text }) = third
+            && bit != ENDS
+            && class_at(four, 1) != 0
+            && fourths & bit != 0
+        {
+            found(self.askers(*first_text as usize + rank(*fourths, bit)));
+        }
+    }
+
+    /// What follows `pair` and the class of `bit`, if some text does.
+    fn third(&self, pair: usize, bit: u64) -> Option<&Third> {
         let thirds = self.pairs[pair];
-        let third = |bit: u64| &self.thirds[self.first_thirds[pair] as usize + rank(thirds, bit)];
-        if thirds & ENDS != 0 {
-            found(self.askers(third(ENDS).first_text as usize));
-        }
-        let bit = 1 << class;
-        if class == 0 || thirds & bit == 0 {
-            return;
-        }
-        let Third { fourths, first_text } = *third(bit);
-        if fourths & ENDS != 0 {
-            found(self.askers(first_text as usize));
-        }
-        if next != 0 && fourths & (1 << next) != 0 {
-            found(self.askers(first_text as usize + rank(fourths, 1 << next)));
-        }
+        (thirds & bit != 0).then(|| &self.thirds[self.first_thirds[pair] as usize + rank(thirds, bit)])
     }
 
     fn askers(&self, text: usize) -> &[u32] {
@@ -149,24 +169,28 @@ fn shift(four: u32, class: u8) -> u32 {
     (four << CLASS_BITS | u32::from(class)) % (1 << (4 * CLASS_BITS))
 }
 
-/// The bit of `four` classes in the table of beginnings.
-fn place(four: u32) -> usize {
-    // The golden ratio's fraction: products of neighbours lie far apart.
-    (four.wrapping_mul(0x9e37_79b9) >> (u32::BITS - TABLE_BITS)) as usize
+/// The class that `behind` others follow.
+fn class_at(four: u32, behind: u32) -> u8 {
+    (four >> (behind * CLASS_BITS)) as u8 % CLASSES as u8
 }
 
-/// The table of beginnings: a text of fewer than four classes may go on with any.
-fn beginnings<'a>(texts: impl Iterator<Item = &'a Vec<u8>>) -> Box<[u64]> {
-    let mut table = vec![0; 1 << (TABLE_BITS - 6)];
-    for text in texts {
-        let start = text.iter().fold(0, |four, class| shift(four, *class));
-        let open = 4 - text.len().min(4);
-        for more in 0..CLASSES.pow(open as u32) {
-            let bit = place(start << (open as u32 * CLASS_BITS) | more as u32);
-            table[bit / 64] |= 1 << (bit % 64);
-        }
-    }
-    table.into()
+/// The bit of the last three of `four` classes.
+fn three(four: u32) -> usize {
+    four as usize % (1 << (3 * CLASS_BITS))
+}
+
+/// The bit of `four` classes.
+fn hash(four: u32) -> usize {
+    // The golden ratio's fraction: products of neighbours lie far apart.
+    (four.wrapping_mul(0x9e37_79b9) >> (u32::BITS - FOURS_BITS)) as usize
+}
+
+fn is_set(table: &[u64], bit: usize) -> bool {
+    table[bit / 64] & (1 << (bit % 64)) != 0
+}
+
+fn set(table: &mut [u64], bit: usize) {
+    table[bit / 64] |= 1 << (bit % 64);
 }
 
 /// How many bits of `set` are below `bit`.

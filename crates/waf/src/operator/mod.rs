@@ -23,7 +23,7 @@ mod ip_match;
 mod le;
 mod lt;
 mod need;
-mod number;
+pub(crate) mod number;
 mod pm;
 mod runtime;
 mod rx;

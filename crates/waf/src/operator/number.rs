@@ -4,7 +4,7 @@ use crate::transform::bytes::without_leading_space;
 
 /// What C's `atoll` reads: leading white space, a sign, digits. What follows is ignored, no digits at all is 0, and
 /// what does not fit saturates.
-pub(super) fn value(text: &[u8]) -> i64 {
+pub(crate) fn value(text: &[u8]) -> i64 {
     let (negative, digits) = match without_leading_space(text) {
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] | digits => (false, digits),

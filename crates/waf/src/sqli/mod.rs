@@ -5,17 +5,17 @@
 //! gives a part of. Instead
 //!
 //! 1. cut the value into [tokens](Token), each of a [kind](Kind): a word that SQL gives a meaning, a string, a number,
-//!    an operator ([`tokeniser`], [`strings`], [`words`]),
-//! 2. fold what says the same in fewer tokens, until there is nothing to fold or five tokens stand ([`fold`]),
+//!    an operator (`tokeniser`, `strings`, `words`),
+//! 2. fold what says the same in fewer tokens, until there is nothing to fold or five tokens stand (`fold`),
 //! 3. write the kinds of these as letters, the [fingerprint](Fingerprint), and look it up in a table of those that
-//!    injections have ([`fingerprint`]),
-//! 4. let go what is likely an ordinary text after all ([`verdict`]).
+//!    injections have (`fingerprint`),
+//! 4. let go what is likely an ordinary text after all (`verdict`).
 //!
 //! Example: `1' OR 1=1--`, as the inside of a string, is the string `1`, the operator `OR`, the number `1` (`1=1` is
 //! folded) and a comment: `s&1c`.
 //!
 //! An attacker's value may land outside of quotes or inside them, and in MySQL or elsewhere, where `#` and `--` mean
-//! different things: a value is looked at in [each situation](SITUATIONS) that it can tell apart.
+//! different things: a value is looked at in each situation that it can tell apart.
 //!
 //! Verdicts and fingerprints are those of libinjection 3.9 and 4.0, including its quirks: rules are written and tuned for
 //! them. The tables are those that the crate `libinjectionrs` carries. Nothing is allocated, and work is linear in the

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail the test like the tests themselves")]
 
 mod bodies;
+mod collections;
 mod common;
 mod crs;
 mod errors;
@@ -13,4 +14,5 @@ mod language;
 mod overlay;
 mod own;
 mod reference;
+mod tenant;
 mod work;

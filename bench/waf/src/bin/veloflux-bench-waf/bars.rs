@@ -55,31 +55,32 @@ pub(crate) fn bars(results: &Results) -> Vec<Bar> {
     let mut bars = Vec::new();
     let [(_, ours), (_, ours_pl4)] = OURS;
     for values in Values::ALL {
-        let fresh = match values {
-            Values::Same => "",
-            Values::Fresh => "-fresh",
-        };
+        let suffix = values.suffix();
         let times = |engine, class: &str| results.times(values, engine, class);
+        // Whoever remembers nothing costs the same when it is made to forget.
+        let theirs = if values == Values::Cold { Values::Same } else { values };
+        // Nobody's values are all new all the time: that is told, and held to nothing.
+        let held = |limit| Some(limit).filter(|_| values != Values::Cold);
         let mut add = |name: String, above: &[f64], below: &[f64], limit| {
             if !above.is_empty() && !below.is_empty() {
                 bars.push(Bar { name: format!("waf/{name}"), ratio: ratio(above, below), limit });
             }
         };
         for class in &results.classes {
-            for (theirs, least) in [(LIBMODSECURITY, LIBMODSECURITY_AT_LEAST), (ZENTINEL, zentinel(class))] {
+            for (engine, least) in [(LIBMODSECURITY, LIBMODSECURITY_AT_LEAST), (ZENTINEL, zentinel(class))] {
                 // The bar of the attacks is the last one.
-                let limit = (class != ATTACK).then_some(Limit::AtLeast(least));
-                let name = format!("pl1{fresh}/{class}/{theirs}");
-                add(name, times(theirs, class), times(ours, class), limit);
+                let limit = held(Limit::AtLeast(least)).filter(|_| class != ATTACK);
+                let name = format!("pl1{suffix}/{class}/{engine}");
+                add(name, results.times(theirs, engine, class), times(ours, class), limit);
             }
         }
         for class in &results.classes {
-            let limit = Some(Limit::AtMost(PL4_AT_MOST));
-            let name = format!("pl4-over-pl1{fresh}/{class}");
+            let limit = held(Limit::AtMost(PL4_AT_MOST));
+            let name = format!("pl4-over-pl1{suffix}/{class}");
             add(name, times(ours_pl4, class), times(ours, class), limit);
         }
-        let limit = Some(Limit::AtMost(ATTACK_AT_MOST));
-        add(format!("pl1{fresh}/attack-over-page"), times(ours, ATTACK), times(ours, PAGE), limit);
+        let limit = held(Limit::AtMost(ATTACK_AT_MOST));
+        add(format!("pl1{suffix}/attack-over-page"), times(ours, ATTACK), times(ours, PAGE), limit);
     }
     bars
 }

@@ -10,6 +10,8 @@ use veloflux_bench_waf::{Level, Ours};
 use veloflux_reference::{Answer, Engine, EngineError, configuration, modsecurity, paranoia, zentinel};
 use veloflux_waf::base_config;
 
+use crate::rounds::Values;
+
 /// Names in the figures.
 pub(crate) const OURS: [(Level, &str); 2] = [(Level::One, "veloflux"), (Level::Four, "veloflux-pl4")];
 pub(crate) const LIBMODSECURITY: &str = "libmodsecurity";
@@ -50,8 +52,13 @@ impl Measured {
         sample.is_attack() && self.name != WITHOUT_RULES
     }
 
+    /// Whether it is in the figures of `values`: who remembers nothing has nothing to forget.
+    pub(crate) fn takes_part(&self, values: Values) -> bool {
+        matches!(self.kind, Kind::Ours(..)) || values != Values::Cold
+    }
+
     /// How often a round walks through the corpus: a walk of ours is over before a timer's grain is forgotten.
-    pub(crate) fn walks(&self) -> usize {
+    pub(crate) fn walks(&self) -> u64 {
         match self.kind {
             Kind::Ours(..) => 5,
             Kind::Theirs(_) => 1,
@@ -59,9 +66,9 @@ impl Measured {
     }
 
     /// Has `samples` judged in a row.
-    pub(crate) fn judge(&mut self, samples: &[Sample]) -> Result<Vec<Answer>, String> {
+    pub(crate) fn judge(&mut self, samples: &[Sample], values: Values) -> Result<Vec<Answer>, String> {
         match &mut self.kind {
-            Kind::Ours(ours, level) => Ok(ours.judge(samples, *level)),
+            Kind::Ours(ours, level) => Ok(ours.judge(samples, *level, values == Values::Cold)),
             Kind::Theirs(engine) => {
                 let requests: Vec<_> = samples.iter().map(|sample| sample.request.clone()).collect();
                 engine.judge(&requests).map_err(|error| format!("{}: {error}", self.name))

@@ -12,8 +12,10 @@
 //!   headers and body parsers, but no CRS.
 //! - *A warm loop over one request?* A round walks the whole corpus, so that a request meets a processor that has just
 //!   judged others; figures are medians of rounds, and rounds of the engines alternate and take turns at beginning.
-//! - *Remembered values?* Every figure is there twice: for the corpus as it is, over and over, and (`pl1-fresh`) with
-//!   values exchanged in every round, so that nothing but what real clients repeat is repeated. Bars hold for both.
+//! - *Remembered values?* Our engine remembers, per thread, what it found of header fields, cookies and names. So every
+//!   figure is there three times: for the corpus as it is, over and over; with values exchanged for every walk through
+//!   it (`pl1-fresh`), so that nothing but what real clients repeat is repeated; and with everything forgotten before
+//!   every request (`pl1-cold`). Bars hold for the first two.
 //! - *CPU or waiting?* CPU time of the judging thread, never the clock on the wall.
 
 mod bars;

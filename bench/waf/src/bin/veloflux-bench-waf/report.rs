@@ -52,15 +52,19 @@ fn table(results: &Results, values: Values) {
         "{}: CPU µs per transaction, median (least-greatest round), times ours at level 1",
         match values {
             Values::Same => "The corpus as it is",
-            Values::Fresh => "Fresh values in every round",
+            Values::Fresh => "Fresh values in every walk through it",
+            Values::Cold => "The corpus, all values forgotten before every request",
         }
     );
-    println!("| class | {} |", results.engines.join(" | "));
-    println!("|---|{}", "---|".repeat(results.engines.len()));
+    let measured = |engine: &&&'static str| {
+        results.classes.iter().any(|class| !results.times(values, engine, class).is_empty())
+    };
+    let engines: Vec<&'static str> = results.engines.iter().filter(measured).copied().collect();
+    println!("| class | {} |", engines.join(" | "));
+    println!("|---|{}", "---|".repeat(engines.len()));
     for class in &results.classes {
         let at_level_1 = median(results.times(values, ours, class));
-        let cells: Vec<String> = results
-            .engines
+        let cells: Vec<String> = engines
             .iter()
             .map(|engine| {
                 let times = results.times(values, engine, class);
@@ -76,13 +80,15 @@ fn table(results: &Results, values: Values) {
 
 fn figures(results: &Results) {
     for values in Values::ALL {
-        let fresh = if values == Values::Fresh { "-fresh" } else { "" };
+        let suffix = values.suffix();
         for class in &results.classes {
             for engine in &results.engines {
                 let level = if *engine == OURS[1].1 { "pl4" } else { "pl1" };
                 let level = if *engine == WITHOUT_RULES { "no-rules" } else { level };
-                let cpu_us = median(results.times(values, engine, class));
-                println!("figure waf/{level}{fresh}/{class}/{engine}/cpu-us {cpu_us:.1}");
+                let times = results.times(values, engine, class);
+                if !times.is_empty() {
+                    println!("figure waf/{level}{suffix}/{class}/{engine}/cpu-us {:.1}", median(times));
+                }
             }
         }
     }

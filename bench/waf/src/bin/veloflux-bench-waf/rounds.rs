@@ -1,5 +1,6 @@
 //! The rounds: engines alternate, verdicts are checked, times are gathered per class.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use veloflux_bench_common::median;
@@ -40,13 +41,24 @@ impl Plan {
 pub(crate) enum Values {
     /// Those of the corpus, in every round.
     Same,
-    /// Others in every round.
+    /// Others in every walk through the corpus.
     Fresh,
+    /// Those of the corpus, to an engine that was made to forget all values before each request.
+    Cold,
 }
 
 impl Values {
-    /// Both.
-    pub(crate) const ALL: [Self; 2] = [Self::Same, Self::Fresh];
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Same, Self::Fresh, Self::Cold];
+
+    /// What is put behind a level in the figures.
+    pub(crate) fn suffix(self) -> &'static str {
+        match self {
+            Self::Same => "",
+            Self::Fresh => "-fresh",
+            Self::Cold => "-cold",
+        }
+    }
 }
 
 /// What a run gave.
@@ -86,11 +98,12 @@ pub(crate) fn run(engines: &mut [Measured], samples: &[Sample], plan: Plan) -> R
         if round % 5 == 0 {
             eprintln!("round {} of {}", round + 1, plan.rounds);
         }
-        let others = fresh(samples, round);
-        for (values, samples) in [(Values::Same, samples), (Values::Fresh, &others)] {
+        for values in Values::ALL {
             for turn in 0..engines.len() {
-                let turn = (turn + round as usize) % engines.len();
-                walk(&mut engines[turn], samples, values, &mut results)?;
+                let engine = &mut engines[(turn + round as usize) % engines.len()];
+                if engine.takes_part(values) {
+                    walks(engine, samples, values, round, &mut results)?;
+                }
             }
         }
     }
@@ -101,7 +114,7 @@ fn warm_up(engines: &mut [Measured], samples: &[Sample], results: &mut Results) 
     let mut matched: BTreeMap<&str, Vec<BTreeSet<u64>>> = BTreeMap::new();
     for engine in engines {
         for _ in 0..Plan::WARM_UP_WALKS {
-            let answers = engine.judge(samples)?;
+            let answers = engine.judge(samples, Values::Same)?;
             check(engine, samples, &answers, &mut results.faults);
             matched.insert(engine.name(), answers.iter().map(rules).collect());
         }
@@ -122,16 +135,21 @@ fn warm_up(engines: &mut [Measured], samples: &[Sample], results: &mut Results) 
     Ok(())
 }
 
-fn walk(
+fn walks(
     engine: &mut Measured,
     samples: &[Sample],
     values: Values,
+    round: u64,
     results: &mut Results,
 ) -> Result<(), String> {
     let mut classes: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    for _ in 0..engine.walks() {
-        let answers = engine.judge(samples)?;
-        check(engine, samples, &answers, &mut results.faults);
+    for walk in 0..engine.walks() {
+        let made = match values {
+            Values::Same | Values::Cold => Cow::Borrowed(samples),
+            Values::Fresh => Cow::Owned(fresh(samples, round << 32 | walk)),
+        };
+        let answers = engine.judge(&made, values)?;
+        check(engine, &made, &answers, &mut results.faults);
         for (sample, answer) in samples.iter().zip(&answers) {
             if let Answer::Judged(judged) = answer {
                 classes.entry(&sample.class).or_default().push(judged.cpu_ns as f64 / 1e3);

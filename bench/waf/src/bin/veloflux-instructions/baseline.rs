@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// The file, under the repository.
 pub(crate) const FILE: &str = "bench/waf/instructions.json";
-/// How much a count may differ from the baseline, in parts of it.
-const TOLERANCE: f64 = 0.05;
+/// How much a count may differ from the baseline, in hundredths of it.
+const TOLERANCE_PERCENT: u64 = 5;
 
 /// Instructions per transaction.
 #[derive(Debug, Serialize, Deserialize)]
@@ -58,10 +58,9 @@ impl Baseline {
         rows.into_iter()
             .filter_map(|row| match (self.counts.get(row), counted.counts.get(row)) {
                 (Some(before), Some(now)) => {
-                    let difference = *now as f64 / *before as f64 - 1.0;
-                    if difference > TOLERANCE {
+                    if now * 100 > before * (100 + TOLERANCE_PERCENT) {
                         Some(Change::Grew(row.clone(), *before, *now))
-                    } else if difference < -TOLERANCE {
+                    } else if now * 100 < before * (100 - TOLERANCE_PERCENT) {
                         Some(Change::Shrank(row.clone(), *before, *now))
                     } else {
                         None

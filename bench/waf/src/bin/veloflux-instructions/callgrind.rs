@@ -1,19 +1,21 @@
 //! Counting: this program once more, under valgrind's callgrind, which collects inside of [`counted`] alone and writes
-//! a part each time that it returns.
+//! a part each time that [`row`] returns.
 
 use std::collections::BTreeMap;
-use std::hint::black_box;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use tempfile::TempDir;
 use veloflux_bench_waf::corpus::{self, Sample};
 use veloflux_bench_waf::{ATTACK, Level, Ours, Raw, data};
+use veloflux_reference::Request;
+use veloflux_waf::forget_values;
 
 use crate::{RELEASE, TRAFFIC};
 
-/// The function whose instructions are counted, as callgrind names it.
+/// The functions, as callgrind names them.
 const COUNTED: &str = "veloflux_instructions::callgrind::counted";
+const ROW: &str = "veloflux_instructions::callgrind::row";
 /// Walks through a class before the one that is counted: caches fill, lazily built automata are built.
 const WARM_UP_WALKS: usize = 3;
 /// Walks that are counted: a hash table's random key moves a single one by up to 2 %.
@@ -41,7 +43,7 @@ pub(crate) fn count() -> Result<BTreeMap<String, u64>, String> {
         .args(["--tool=callgrind", "--quiet", "--combine-dumps=no"])
         .arg(format!("--callgrind-out-file={}", parts.display()))
         .arg(format!("--toggle-collect={COUNTED}"))
-        .arg(format!("--dump-after={COUNTED}"))
+        .arg(format!("--dump-after={ROW}"))
         .arg(program)
         .arg("judge")
         .output()
@@ -51,10 +53,10 @@ pub(crate) fn count() -> Result<BTreeMap<String, u64>, String> {
     }
     let samples = corpus::read(&data(TRAFFIC)?)?;
     let mut counts = BTreeMap::new();
-    for (index, (class, requests, level)) in rows(&samples).into_iter().enumerate() {
+    for (index, kind) in kinds(&samples).into_iter().enumerate() {
         let part = format!("{}.{}", parts.display(), index + 1);
-        let judged = requests * COUNTED_WALKS as u64;
-        counts.insert(format!("{class}/{}", level.name()), instructions(Path::new(&part))? / judged);
+        let judged = kind.requests.len() * COUNTED_WALKS;
+        counts.insert(kind.name(), instructions(Path::new(&part))? / judged as u64);
     }
     Ok(counts)
 }
@@ -63,33 +65,72 @@ pub(crate) fn count() -> Result<BTreeMap<String, u64>, String> {
 pub(crate) fn judge() -> Result<ExitCode, String> {
     let ours = Ours::compile(&data(RELEASE)?)?;
     let samples = corpus::read(&data(TRAFFIC)?)?;
-    let classes = corpus::classes(&samples);
-    for (class, _, level) in rows(&samples) {
-        let requests: Option<Vec<Raw>> = classes[class].iter().map(|request| Raw::read(request)).collect();
+    for kind in kinds(&samples) {
+        let requests: Option<Vec<Raw>> = kind.requests.iter().map(|request| Raw::read(request)).collect();
         let requests = requests.ok_or("a character that is no byte")?;
         for _ in 0..WARM_UP_WALKS {
-            ours.run(&requests, level, class == ATTACK);
+            for raw in &requests {
+                ours.refuses(raw, kind.level, kind.is_attack());
+            }
         }
-        let refused = counted(&ours, &requests, level, class == ATTACK);
-        let judged = requests.len() * COUNTED_WALKS;
-        if refused != if class == ATTACK { judged } else { 0 } {
-            return Err(format!("{class}: {refused} of {judged} refused"));
+        let (refused, judged) = (row(&ours, &requests, &kind), requests.len() * COUNTED_WALKS);
+        if refused != if kind.is_attack() { judged } else { 0 } {
+            return Err(format!("{}: {refused} of {judged} refused", kind.name()));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Class, number of its requests, and level, in the order in which they are judged.
-fn rows(samples: &[Sample]) -> Vec<(&str, u64, Level)> {
-    let classes = corpus::classes(samples).into_iter();
-    classes
-        .flat_map(|(class, requests)| Level::ALL.map(|level| (class, requests.len() as u64, level)))
-        .collect()
+/// What makes a row of the baseline.
+struct Kind<'a> {
+    class: &'a str,
+    requests: Vec<&'a Request>,
+    level: Level,
+    /// Whether all values are forgotten before each request; else all are remembered.
+    cold: bool,
+}
+
+impl Kind<'_> {
+    fn name(&self) -> String {
+        format!("{}/{}{}", self.class, self.level.name(), if self.cold { "-cold" } else { "" })
+    }
+
+    fn is_attack(&self) -> bool {
+        self.class == ATTACK
+    }
+}
+
+/// Every row, in the order in which they are judged.
+fn kinds(samples: &[Sample]) -> Vec<Kind<'_>> {
+    let mut kinds = Vec::new();
+    for (class, requests) in corpus::classes(samples) {
+        for level in Level::ALL {
+            for cold in [false, true] {
+                kinds.push(Kind { class, requests: requests.clone(), level, cold });
+            }
+        }
+    }
+    kinds
+}
+
+/// How many of a row's requests were refused.
+#[inline(never)]
+fn row(ours: &Ours, requests: &[Raw], kind: &Kind<'_>) -> usize {
+    let mut refused = 0;
+    for _ in 0..COUNTED_WALKS {
+        for raw in requests {
+            if kind.cold {
+                forget_values();
+            }
+            refused += usize::from(counted(ours, raw, kind));
+        }
+    }
+    refused
 }
 
 #[inline(never)]
-fn counted(ours: &Ours, requests: &[Raw], level: Level, attack: bool) -> usize {
-    (0..COUNTED_WALKS).map(|_| ours.run(black_box(requests), level, attack)).sum()
+fn counted(ours: &Ours, raw: &Raw, kind: &Kind<'_>) -> bool {
+    ours.refuses(raw, kind.level, kind.is_attack())
 }
 
 /// The total of a part that callgrind wrote.

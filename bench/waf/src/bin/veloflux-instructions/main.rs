@@ -3,7 +3,7 @@
 //! Times differ from run to run and from machine to machine; instructions hardly do. So a change that makes the engine
 //! dearer is seen by `make test`, on a busy machine too. A count is that of one transaction (all phases, record, memory
 //! given back), the mean over the requests of a class, in the release build, after warm-up; loading the rules is not in
-//! it. Who makes a class dearer on purpose writes the baseline anew and says why in the commit.
+//! it. `cold` rows are those of an engine that was made to forget all values before each request. Who makes a class dearer on purpose writes the baseline anew and says why in the commit.
 
 mod baseline;
 mod callgrind;

@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use super::actions::{Actions, ControlText, Disruptive, RuleFilter};
 use super::draft::RuleDraft;
-use super::{Gathered, Reader, build, usable};
+use super::{Gathered, Reader, build, told, usable};
 use crate::error::{CompileErrors, OverlayError};
 use crate::files::MemFiles;
 use crate::limits;
@@ -70,11 +70,16 @@ pub(crate) fn compile_own(sources: &[Source], scope: Scope<'_>) -> Result<Rulese
     }
     let Reader { mut gathered, mut mistakes, .. } = reader;
     check_rules(&mut gathered, scope, &mut mistakes);
+    if !mistakes.is_empty() {
+        // What is refused might be told once more, as something that cannot be built.
+        return Err(told(mistakes));
+    }
     let ruleset = build::build(gathered, &files, PATTERNS, &mut mistakes);
     if mistakes.is_empty() {
         mistakes.extend(variables::unknown(&ruleset, scope.ruleset));
     }
-    usable(ruleset, mistakes)
+    // A filter pays where hundreds of rules look at the same values, and takes more memory than such rules themselves.
+    usable(ruleset.unfiltered(), mistakes)
 }
 
 /// Reads a directive if all its words are allowed.

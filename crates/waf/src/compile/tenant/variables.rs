@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::allow;
 use crate::operator::MAX_CAPTURES;
-use crate::program::{ChangeKind, Link, MemberName, Outcome, Rule, Select, Target};
+use crate::program::{Change, Link, MemberName, Outcome, Rule, Select, Target};
 use crate::ruleset::Ruleset;
 use crate::seclang::{Mistake, Place};
 use crate::template::{Part, Template};
@@ -14,11 +14,12 @@ use crate::template::{Part, Template};
 pub(super) fn unknown(own: &Ruleset, base: &Ruleset) -> Vec<Mistake> {
     let rules = &own.program.rules;
     let changes = || rules.iter().flat_map(|rule| &rule.links).flat_map(|link| &link.changes);
-    let is_open = changes().any(|change| matches!(change.name, MemberName::Dynamic(_)));
+    let is_open =
+        changes().any(|change| matches!(change, Change::Variable { name: MemberName::Dynamic(_), .. }));
     let set: BTreeSet<u32> = changes()
-        .filter_map(|change| match change.name {
-            MemberName::Slot(slot) => Some(slot),
-            MemberName::Dynamic(_) => None,
+        .filter_map(|change| match change {
+            Change::Variable { name: MemberName::Slot(slot), .. } => Some(*slot),
+            Change::Variable { .. } | Change::Bind { .. } => None,
         })
         .collect();
     let mut mistakes = Vec::new();
@@ -57,17 +58,7 @@ fn targets(rule: &Rule) -> impl Iterator<Item = &Target> {
 }
 
 fn templates(link: &Link) -> impl Iterator<Item = &Template> {
-    let changes = link.changes.iter().flat_map(|change| {
-        let name = match &change.name {
-            MemberName::Dynamic(name) => Some(name),
-            MemberName::Slot(_) => None,
-        };
-        let value = match &change.kind {
-            ChangeKind::Set(value) | ChangeKind::Add(value) | ChangeKind::Subtract(value) => Some(value),
-            ChangeKind::Delete => None,
-        };
-        name.into_iter().chain(value)
-    });
+    let changes = link.changes.iter().flat_map(Change::templates);
     link.check.template().into_iter().chain(&link.message).chain(&link.log_data).chain(changes)
 }
 
