@@ -24,8 +24,10 @@ pub(crate) struct RuleCosts {
     rules: usize,
     /// Per thread, once it has added something, per rule. Made when the first adds something: a tenant's own rule set,
     /// of which there may be thousands, adds nothing here.
-    threads: OnceLock<Box<[OnceLock<Box<[Sums]>>]>>,
+    threads: OnceLock<Box<[OfThread]>>,
 }
+
+type OfThread = OnceLock<Box<[Sums]>>;
 
 #[derive(Default)]
 struct Sums {
@@ -40,7 +42,7 @@ impl RuleCosts {
 
     /// Adds the work of one transaction. Two callers that say at one time that they are the same thread lose counts.
     pub(crate) fn add(&self, thread: usize, work: &WorkDone) {
-        let threads = self.threads.get_or_init(|| (0..MAX_THREADS).map(|_| OnceLock::new()).collect());
+        let threads = self.threads.get_or_init(|| (0..MAX_THREADS).map(|_| OfThread::new()).collect());
         let sums =
             threads[thread % MAX_THREADS].get_or_init(|| (0..self.rules).map(|_| Sums::default()).collect());
         let add = |sum: &AtomicU64, more: u64| sum.store(sum.load(Relaxed).wrapping_add(more), Relaxed);

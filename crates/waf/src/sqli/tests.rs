@@ -205,10 +205,15 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+static CALLED_VARIABLE: LazyLock<regex::bytes::Regex> =
+    LazyLock::new(|| regex::bytes::Regex::new(r"(?s-u)@+[^(@]*\(").unwrap());
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60_000))]
+    #![proptest_config(ProptestConfig { cases: 60_000, max_global_rejects: 60_000, ..ProptestConfig::default() })]
     #[test]
     fn verdicts_are_those_of_libinjection(value in value()) {
+        // `@user(`: the other port does not read a function here, as the C original does.
+        prop_assume!(!CALLED_VARIABLE.is_match(&value));
         let expected = libinjectionrs::detect_sqli(&value);
         let is_injection = expected.is_injection();
         let expected = expected.fingerprint.filter(|_| is_injection);
