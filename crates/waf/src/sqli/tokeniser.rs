@@ -19,6 +19,15 @@ pub(super) enum Dialect {
     MySql,
 }
 
+/// How a number is read whose exponent has no digits, such as `1.e`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OpenExponent {
+    /// As a word, as libinjection up to 3.9 does.
+    Word,
+    /// As nothing, as MySQL does: `1.e(select` is a `(` and a keyword to it.
+    Nothing,
+}
+
 /// Where the value begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Start {
@@ -56,6 +65,7 @@ static IN_WORD: [InWord; 256] = {
 pub(super) struct Tokeniser<'a> {
     value: &'a [u8],
     dialect: Dialect,
+    open_exponent: OpenExponent,
     words: &'static Words,
     /// Where the next token is looked for.
     pos: usize,
@@ -71,16 +81,18 @@ impl<'a> Iterator for Tokeniser<'a> {
     fn next(&mut self) -> Option<Token<'a>> {
         let token = match std::mem::replace(&mut self.start, Start::Outside) {
             Start::Inside(quote) if !self.value.is_empty() => self.string(0, quote, None),
-            _ => {
-                let (byte, class) = loop {
-                    let byte = *self.value.get(self.pos)?;
-                    match CLASSES[usize::from(byte)] {
-                        CharType::White => self.pos += 1,
-                        class => break (byte, class),
+            _ => loop {
+                let byte = *self.value.get(self.pos)?;
+                match CLASSES[usize::from(byte)] {
+                    CharType::White => self.pos += 1,
+                    CharType::Number => {
+                        if let Some(number) = self.number() {
+                            break number;
+                        }
                     }
-                };
-                self.token(byte, class)
-            }
+                    class => break self.token(byte, class),
+                }
+            },
         };
         self.read += 1;
         Some(token)
@@ -88,8 +100,8 @@ impl<'a> Iterator for Tokeniser<'a> {
 }
 
 impl<'a> Tokeniser<'a> {
-    pub(super) fn new(value: &'a [u8], start: Start, dialect: Dialect) -> Self {
-        Self { value, dialect, words: &WORDS, pos: 0, start, read: 0, other_in_mysql: false }
+    pub(super) fn new(value: &'a [u8], start: Start, dialect: Dialect, open_exponent: OpenExponent) -> Self {
+        Self { value, dialect, open_exponent, words: &WORDS, pos: 0, start, read: 0, other_in_mysql: false }
     }
 
     pub(super) fn value(&self) -> &'a [u8] {
@@ -113,8 +125,7 @@ impl<'a> Tokeniser<'a> {
     /// The token that begins at `pos` with `byte`.
     fn token(&mut self, byte: u8, class: CharType) -> Token<'a> {
         match class {
-            CharType::Word | CharType::White => self.word(),
-            CharType::Number => self.number(),
+            CharType::Word | CharType::White | CharType::Number => self.word(),
             CharType::String => self.string(self.pos + 1, byte, Some(byte)),
             CharType::Op1 | CharType::Unary => self.take(Kind::Operator, 1),
             CharType::Bang | CharType::Op2 => self.operator(byte),
@@ -303,7 +314,7 @@ impl<'a> Tokeniser<'a> {
         self.delimited(at, len, tag.len(), b'$')
     }
 
-    fn number(&mut self) -> Token<'a> {
+    fn number(&mut self) -> Option<Token<'a>> {
         let rest = self.rest(0);
         let digits: Option<fn(u8) -> bool> = match rest {
             [b'0', b'x' | b'X', ..] => Some(is_hexadecimal),
@@ -311,10 +322,10 @@ impl<'a> Tokeniser<'a> {
             _ => None,
         };
         if let Some(digits) = digits {
-            return match span(&rest[2..], digits) {
+            return Some(match span(&rest[2..], digits) {
                 0 => self.take(Kind::Bareword, 2),
                 len => self.take(Kind::Number, 2 + len),
-            };
+            });
         }
         let is_digit = |byte: u8| byte.is_ascii_digit();
         let mut len = span(rest, is_digit);
@@ -322,7 +333,7 @@ impl<'a> Tokeniser<'a> {
             len += 1;
             len += span(&rest[len..], is_digit);
             if len == 1 {
-                return self.take(Kind::Dot, 1);
+                return Some(self.take(Kind::Dot, 1));
             }
         }
         let mut kind = Kind::Number;
@@ -343,7 +354,11 @@ impl<'a> Tokeniser<'a> {
         {
             len += 1;
         }
-        self.take(kind, len)
+        if kind == Kind::Bareword && self.open_exponent == OpenExponent::Nothing {
+            self.pos += len;
+            return None;
+        }
+        Some(self.take(kind, len))
     }
 
     /// The token that a string of `len` bytes from `at` on is, delimited in an unusual way that `mark` stands for; its end
