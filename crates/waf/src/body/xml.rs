@@ -232,13 +232,38 @@ fn is_char(char: char) -> bool {
 
 /// Production 5, `Name`, exact in ASCII; what names may hold beyond it nobody attacks with.
 fn check_name(name: &str) -> Result<(), Failure> {
-    let starts = |char: char| char.is_ascii_alphabetic() || char == '_' || char == ':' || !char.is_ascii();
-    let goes_on = |char: char| starts(char) || char.is_ascii_digit() || char == '-' || char == '.';
-    if name.starts_with(starts) && name.chars().all(goes_on) {
+    let goes_on = |char: char| {
+        starts_name(char)
+            || matches!(char, '0'..='9' | '-' | '.' | '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}'..='\u{2040}')
+    };
+    if name.starts_with(starts_name) && name.chars().all(goes_on) {
         Ok(())
     } else {
         Err(Failure::Malformed("a name that is none"))
     }
+}
+
+/// `NameStartChar` of section 2.3.
+fn starts_name(char: char) -> bool {
+    matches!(
+        char,
+        'a'..='z'
+            | 'A'..='Z'
+            | '_'
+            | ':'
+            | '\u{c0}'..='\u{d6}'
+            | '\u{d8}'..='\u{f6}'
+            | '\u{f8}'..='\u{2ff}'
+            | '\u{370}'..='\u{37d}'
+            | '\u{37f}'..='\u{1fff}'
+            | '\u{200c}'..='\u{200d}'
+            | '\u{2070}'..='\u{218f}'
+            | '\u{2c00}'..='\u{2fef}'
+            | '\u{3001}'..='\u{d7ff}'
+            | '\u{f900}'..='\u{fdcf}'
+            | '\u{fdf0}'..='\u{fffd}'
+            | '\u{10000}'..='\u{effff}'
+    )
 }
 
 fn with_line_ends(text: &str) -> Cow<'_, str> {
@@ -256,11 +281,31 @@ fn check_declaration(declaration: &BytesDecl<'_>) -> Result<(), Failure> {
     if minor.is_empty() || !minor.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Failure::Malformed("a declaration of another version than 1"));
     }
+    let mut rest = declaration.trim_start_matches("xml");
+    for name in ["version", "encoding", "standalone"] {
+        rest = without_pseudo_attribute(rest, name).unwrap_or(rest);
+    }
+    if !rest.chars().all(is_space) {
+        return Err(Failure::Malformed("a declaration of more than version, encoding and standalone"));
+    }
     match declaration.encoding() {
         None => Ok(()),
         Some(Ok(encoding)) if ENCODINGS.iter().any(|known| encoding.eq_ignore_ascii_case(known)) => Ok(()),
         Some(_) => Err(Failure::Malformed("an encoding that is not UTF-8 or a superset of ASCII in it")),
     }
+}
+
+/// What follows `name="value"`, which white space sets off, in a declaration.
+fn without_pseudo_attribute<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    let after_name = text.strip_prefix(is_space)?.trim_start_matches(is_space).strip_prefix(name)?;
+    let value = after_name.trim_start_matches(is_space).strip_prefix('=')?.trim_start_matches(is_space);
+    let quote = value.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
+    Some(value[1..].split_once(quote)?.1)
+}
+
+/// `S` of section 2.3.
+fn is_space(char: char) -> bool {
+    matches!(char, ' ' | '\t' | '\r' | '\n')
 }
 
 #[cfg(test)]
@@ -325,6 +370,11 @@ mod tests {
             "<a>\u{1b}</a>",
             "<a>\u{ffff}</a>",
             "<a b='\u{8}'/>",
+            "<a \u{2028}=''/>",
+            "<?xml version='1.0'e=''?><a/>",
+            "<?xml version='1.0' e=''?><a/>",
+            "<?xml version='1.0'encoding='utf-8'?><a/>",
+            "<?xml version='1.0' standalone='yes' encoding='utf-8'?><a/>",
             "<??><a/>",
             "<? pi?><a/>",
             "<a ''=''/>",
