@@ -3,11 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use fastrand::Rng;
-use serde::Deserialize;
-use veloflux_reference::{Request, text};
+use veloflux_reference::{self as reference, Request, text};
 
 use crate::ATTACK;
 
@@ -31,42 +28,21 @@ impl Sample {
 pub fn read(folder: &Path) -> Result<Vec<Sample>, String> {
     let mut samples = Vec::new();
     for (name, class) in [("benign.jsonl", None), ("attack.jsonl", Some(ATTACK))] {
-        let path = folder.join(name);
-        let lines = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        for (number, line) in lines.lines().enumerate() {
-            let sample =
-                sample(line, class).map_err(|error| format!("{}:{}: {error}", path.display(), number + 1))?;
-            samples.push(sample);
-        }
+        let read = reference::traffic(&folder.join(name))?;
+        samples.extend(read.into_iter().map(|read| sample(read, class)));
     }
     Ok(samples)
 }
 
-/// A line of the corpus.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Line {
-    name: String,
-    method: String,
-    #[serde(rename = "URI")]
-    target: String,
-    version: String,
-    headers: Vec<(String, String)>,
-    body: String,
-}
-
-fn sample(line: &str, class: Option<&str>) -> Result<Sample, String> {
-    let line: Line = serde_json::from_str(line).map_err(|error| error.to_string())?;
-    let body = STANDARD.decode(&line.body).map_err(|error| error.to_string())?;
-    let part = |string: &str| text(string.as_bytes());
+fn sample(read: reference::Sample, class: Option<&str>) -> Sample {
     let request = Request {
-        method: part(&line.method),
-        target: part(&line.target),
-        version: line.version.trim_start_matches("HTTP/").to_owned(),
-        headers: line.headers.iter().map(|(name, value)| (part(name), part(value))).collect(),
-        body: text(&body),
+        method: text(&read.method),
+        target: text(&read.target),
+        version: read.version,
+        headers: read.headers.iter().map(|(name, value)| (text(name), text(value))).collect(),
+        body: text(&read.body),
     };
-    Ok(Sample { class: class.map_or(line.name, str::to_owned), request })
+    Sample { class: class.map_or(read.name, str::to_owned), request }
 }
 
 /// Samples grouped by class.
@@ -155,18 +131,29 @@ impl Exchange {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
-    const LINE: &str = r#"{"Name": "post", "Method": "POST", "URI": "/v1/x?page=12", "Version": "HTTP/1.1",
-        "Headers": [["Cookie", "sid=1a2b"], ["Content-Length", "12"],
-        ["Content-Type", "application/x-www-form-urlencoded"]], "Body": "YT1vYWsldTI1JTM1"}"#;
+    fn post(class: Option<&str>) -> [Sample; 1] {
+        let field = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
+        let read = reference::Sample {
+            name: "post".to_owned(),
+            method: b"POST".to_vec(),
+            target: b"/v1/x?page=12".to_vec(),
+            version: "1.1".to_owned(),
+            headers: vec![
+                field("Cookie", "sid=1a2b"),
+                field("Content-Length", "12"),
+                field("Content-Type", "application/x-www-form-urlencoded"),
+            ],
+            body: b"a=oak%u25%35".to_vec(),
+        };
+        [sample(read, class)]
+    }
 
     #[test]
     fn a_fresh_request_has_other_values_and_the_same_shape() {
-        let samples = [sample(&LINE.replace('\n', " "), None).unwrap()];
-        assert_eq!(samples[0].request.body, "a=oak%u25%35");
+        let samples = post(None);
         let (one, other) = (fresh(&samples, 1), fresh(&samples, 2));
         assert_eq!(one, fresh(&samples, 1));
         assert_ne!(one, other);
@@ -181,7 +168,7 @@ mod tests {
 
     #[test]
     fn what_makes_an_attack_stays() {
-        let samples = [sample(&LINE.replace('\n', " "), Some(ATTACK)).unwrap()];
+        let samples = post(Some(ATTACK));
         let made = &fresh(&samples, 3)[0];
         assert!(made.is_attack());
         assert_eq!(

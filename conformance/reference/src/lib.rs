@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 
 mod cpu;
 mod engine;
+mod traffic;
 mod wire;
 
 pub use cpu::thread_cpu_ns;
 pub use engine::{Engine, EngineError};
+pub use traffic::{Sample, traffic};
 pub use wire::{Answer, Greeting, Judged, Request, bytes, text};
 
 /// Where `make bench-waf` builds the other process, under the repository.

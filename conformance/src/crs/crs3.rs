@@ -3,9 +3,7 @@
 
 use std::path::Path;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
+use veloflux_reference::Sample;
 use veloflux_waf::{CompileErrors, Levels, Mode, OverlaySettings, Record, Ruleset, crs};
 
 use super::engine::Firewall;
@@ -53,45 +51,28 @@ fn mistakes(errors: &CompileErrors, tally: &mut Tally) {
     }
 }
 
-/// A request of the corpus.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Sent {
-    name: String,
-    method: String,
-    #[serde(rename = "URI")]
-    uri: String,
-    version: String,
-    headers: Vec<(String, String)>,
-    /// In Base64.
-    body: Option<String>,
-}
-
 fn traffic(firewall: &Firewall, tally: &mut Tally) -> Result<(), String> {
     let folder = shared::data(TRAFFIC)?;
     for (kind, is_refused) in [("benign", false), ("attack", true)] {
-        let path = folder.join(kind).with_extension("jsonl");
-        let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        for (number, line) in text.lines().filter(|line| !line.is_empty()).enumerate() {
-            let sent: Sent = serde_json::from_str(line).map_err(|error| format!("{kind}: {error}"))?;
-            let body = STANDARD.decode(sent.body.as_deref().unwrap_or_default());
-            let body = body.map_err(|error| format!("{kind} {number}: {error}"))?;
-            let record = send(firewall, &sent, body);
-            tally.add(&format!("{kind}-{}", number + 1), None, || judge(&sent.name, &record, is_refused));
+        let samples = veloflux_reference::traffic(&folder.join(kind).with_extension("jsonl"))?;
+        for (sample, number) in samples.into_iter().zip(1..) {
+            let name = sample.name.clone();
+            let record = send(firewall, sample);
+            tally.add(&format!("{kind}-{number}"), None, || judge(&name, &record, is_refused));
         }
     }
     Ok(())
 }
 
-fn send(firewall: &Firewall, sent: &Sent, body: Vec<u8>) -> Record {
-    let headers: Vec<Field<'_>> =
-        sent.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+fn send(firewall: &Firewall, sample: Sample) -> Record {
+    let headers: Vec<Field<'_>> = sample.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let protocol = format!("HTTP/{}", sample.version);
     let request = wire::Request {
-        method: sent.method.as_bytes(),
-        target: sent.uri.as_bytes(),
-        protocol: sent.version.as_bytes(),
+        method: &sample.method,
+        target: &sample.target,
+        protocol: protocol.as_bytes(),
         headers,
-        body,
+        body: sample.body,
     };
     let answer = Answer { status: 200, headers: Vec::new(), body: Vec::new() };
     firewall.transact(&request, &answer).1

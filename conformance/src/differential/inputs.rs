@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
+use veloflux_reference::{Sample, traffic};
 use veloflux_waf::body::{Limits, urlencoded};
 
 use super::request::Request;
@@ -33,7 +31,7 @@ impl Inputs {
         }
         for file in ["benign.jsonl", "attack.jsonl"].map(|name| data.join("waf-traffic").join(name)) {
             if file.is_file() {
-                requests.extend(traffic(&file)?);
+                requests.extend(traffic(&file)?.into_iter().map(from_traffic));
             }
         }
         requests.retain(|request| request.is_tellable() && request.body.len() <= MAX_BODY_BYTES);
@@ -65,34 +63,9 @@ fn from_wire(request: &wire::Request<'_>) -> Option<Request> {
     })
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Sample {
-    method: String,
-    #[serde(rename = "URI")]
-    target: String,
-    headers: Vec<(String, String)>,
-    body: String,
-}
-
-fn traffic(file: &Path) -> Result<Vec<Request>, String> {
-    let error = |why: &dyn std::fmt::Display| format!("{}: {why}", file.display());
-    let text = std::fs::read_to_string(file).map_err(|why| error(&why))?;
-    let request = |line: &str| {
-        let sample: Sample = serde_json::from_str(line).map_err(|why| error(&why))?;
-        Ok(Request {
-            method: sample.method.into_bytes(),
-            target: sample.target.into_bytes(),
-            version: "1.1".to_owned(),
-            headers: sample
-                .headers
-                .into_iter()
-                .map(|(name, value)| (name.into_bytes(), value.into_bytes()))
-                .collect(),
-            body: STANDARD.decode(sample.body).map_err(|why| error(&why))?,
-        })
-    };
-    text.lines().map(request).collect()
+fn from_traffic(sample: Sample) -> Request {
+    let Sample { method, target, version, headers, body, .. } = sample;
+    Request { method, target, version, headers, body }
 }
 
 /// Values of a request: its arguments, header fields and, where it is short, its body.

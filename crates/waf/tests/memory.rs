@@ -5,27 +5,29 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at what it does not expect")]
 
+#[path = "support/release.rs"]
+mod release;
+
 use std::alloc::System;
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cap::Cap;
 use rustix::time::{ClockId, clock_gettime};
 use veloflux_waf::{
-    Condition, Exclusion, Levels, MemFiles, Mode, Overlay, OverlaySettings, PathCondition, RuleMode,
-    RuleSelector, Ruleset, Source, Tunable, Tuning, crs,
+    Condition, Exclusion, Levels, Mode, Overlay, OverlaySettings, PathCondition, RuleMode, RuleSelector,
+    Ruleset, Source, Tunable, Tuning,
 };
 
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
 /// Bytes that the compiled CRS may take.
-const RULESET_BYTES: usize = 40 << 20;
+const RULESET_BYTES: usize = 40_000_000;
 /// Distinct overlays, and the bytes that one, and all, may take.
 const OVERLAYS: usize = 10_000;
-const OVERLAY_BYTES: usize = 32 << 10;
-const OVERLAYS_BYTES: usize = 320 << 20;
+const OVERLAY_BYTES: usize = 32_000;
+const OVERLAYS_BYTES: usize = 320_000_000;
 /// Time of this thread's CPU in which a tenant's change is compiled.
 const CHANGE: Duration = Duration::from_millis(10);
 /// The same for as many own rules, each with a pattern, as there may be; unoptimised builds take thrice the time of
@@ -36,8 +38,8 @@ const CHANGES: usize = 101;
 
 #[test]
 fn a_rule_set_and_ten_thousand_tenants_fit_and_a_change_is_quick() {
-    let Some(release) = release() else { return };
-    let (ruleset, bytes) = measured(|| compile(&release));
+    let Some(release) = release::shared("crs-4.28.0") else { return };
+    let (ruleset, bytes) = measured(|| release::compile(&release));
     println!("memory: the compiled CRS, {} rules: {bytes} bytes", ruleset.rule_count());
     assert!(bytes <= RULESET_BYTES, "{bytes}");
 
@@ -147,27 +149,4 @@ fn measured<T>(make: impl FnOnce() -> T) -> (T, usize) {
 fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
-}
-
-fn release() -> Option<PathBuf> {
-    let beside = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared"));
-    let found = std::env::var_os("VELOFLUX_SHARED").map_or(beside, PathBuf::from).join("data/crs-4.28.0");
-    if found.exists() {
-        return Some(found);
-    }
-    println!("skipped: {} is not there", found.display());
-    None
-}
-
-fn compile(release: &Path) -> Ruleset {
-    let mut files = MemFiles::new();
-    for folder in ["", "rules", "plugins"] {
-        for entry in std::fs::read_dir(release.join(folder)).unwrap().map(Result::unwrap) {
-            if entry.file_type().unwrap().is_file() {
-                let name = format!("crs/{folder}/{}", entry.file_name().to_string_lossy()).replace("//", "/");
-                files = files.with(&name, std::fs::read(entry.path()).unwrap());
-            }
-        }
-    }
-    Ruleset::compile(&crs::sources(&files, "crs").unwrap(), &files).unwrap()
 }

@@ -1,7 +1,5 @@
 //! What the integration tests share: small rule sets, and requests sent through them.
 
-use std::path::PathBuf;
-
 use veloflux_waf::{
     CompileErrors, Connection, Levels, MemFiles, Mode, Overlay, OverlaySettings, Record, RequestHead,
     ResponseHead, Ruleset, Source, Transaction, Verdict,
@@ -138,15 +136,4 @@ pub(crate) fn block(ruleset: &Ruleset) -> Overlay {
 
 pub(crate) fn detect(ruleset: &Ruleset) -> Overlay {
     ruleset.overlay(&settings(Mode::Detect)).unwrap()
-}
-
-/// A folder of test data made by others, or `None` and a line that says so.
-pub(crate) fn shared(path: &str) -> Option<PathBuf> {
-    let beside = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared"));
-    let found = std::env::var_os("VELOFLUX_SHARED").map_or(beside, PathBuf::from).join("data").join(path);
-    if found.exists() {
-        return Some(found);
-    }
-    println!("skipped: {} is not there", found.display());
-    None
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use veloflux_waf::{Levels, MemFiles, Mode, OverlaySettings, Ruleset, crs};
+use veloflux_waf::{Levels, Mode, OverlaySettings};
 
-use crate::common::{Request, block, settings, shared};
+use crate::common::{Request, block, settings};
+use crate::release::{compile, shared};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -28,20 +29,6 @@ impl Sample {
             ..Request::get(&self.target)
         }
     }
-}
-
-pub(crate) fn compile(release: &Path) -> Ruleset {
-    let mut files = MemFiles::new();
-    for folder in ["", "rules", "plugins"] {
-        for entry in std::fs::read_dir(release.join(folder)).unwrap().map(Result::unwrap) {
-            if entry.file_type().unwrap().is_file() {
-                let name = format!("crs/{folder}/{}", entry.file_name().to_string_lossy()).replace("//", "/");
-                files = files.with(&name, std::fs::read(entry.path()).unwrap());
-            }
-        }
-    }
-    let sources = crs::sources(&files, "crs").unwrap();
-    Ruleset::compile(&sources, &files).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 pub(crate) fn samples(traffic: &Path, file: &str) -> Vec<Request> {

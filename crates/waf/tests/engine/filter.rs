@@ -7,8 +7,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use veloflux_waf::{Levels, Mode, Overlay, OverlaySettings, Record, Ruleset, WorkDone};
 
-use crate::common::{Request, rules, settings, shared};
+use crate::common::{Request, rules, settings};
 use crate::crs;
+use crate::release::{self, shared};
 
 /// Of the release's own cases, every so many-th: a run of all takes minutes without optimisation.
 const EVERY: usize = 9;
@@ -86,7 +87,7 @@ pub(crate) fn cases(folder: &Path) -> Vec<Request> {
 #[test]
 fn crs_4_leaves_the_same_records() {
     let (Some(release), Some(traffic)) = (shared("crs-4.28.0"), shared("waf-traffic")) else { return };
-    let pair = Pair::new(|| crs::compile(&release));
+    let pair = Pair::new(|| release::compile(&release));
     let mut requests: Vec<Request> =
         cases(&release.join("tests/regression/tests")).into_iter().step_by(EVERY).collect();
     assert!(requests.len() > 400, "{}", requests.len());

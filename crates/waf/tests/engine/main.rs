@@ -16,5 +16,7 @@ mod limits;
 mod overlay;
 mod own;
 mod reference;
+#[path = "../support/release.rs"]
+mod release;
 mod tenant;
 mod work;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use veloflux_waf::{Cause, Levels, Mode, Overlay, OverlaySettings, Ruleset, WorkBudget};
 
-use crate::common::{Request, block, detect, rules, settings, shared};
+use crate::common::{Request, block, detect, rules, settings};
+use crate::release::{self, shared};
 use crate::{crs, filter};
 
 fn at_level_4(ruleset: &Ruleset) -> Overlay {
@@ -164,7 +165,7 @@ fn dearest(what: &str, requests: &[Request], ruleset: &Ruleset) -> f64 {
 #[test]
 fn traffic_and_the_rule_sets_own_cases_stay_below_a_tenth_of_the_budget() {
     let (Some(release), Some(traffic)) = (shared("crs-4.28.0"), shared("waf-traffic")) else { return };
-    let ruleset = crs::compile(&release);
+    let ruleset = release::compile(&release);
     let cases = filter::cases(&release.join("tests/regression/tests"));
     assert!(cases.len() > 4_000, "{}", cases.len());
     for (what, requests) in [
@@ -179,7 +180,7 @@ fn traffic_and_the_rule_sets_own_cases_stay_below_a_tenth_of_the_budget() {
 #[test]
 fn work_grows_with_size_and_no_faster() {
     let Some(release) = shared("crs-4.28.0") else { return };
-    let ruleset = crs::compile(&release);
+    let ruleset = release::compile(&release);
     let overlay = at_level_4(&ruleset).with_work_budget(boundless());
     // Other work on the machine shows in time, not in units.
     const UNITS_FACTOR: f64 = 1.5;
@@ -200,7 +201,7 @@ fn work_grows_with_size_and_no_faster() {
 #[test]
 fn the_budget_trips_where_documented() {
     let Some(release) = shared("crs-4.28.0") else { return };
-    let ruleset = crs::compile(&release);
+    let ruleset = release::compile(&release);
     let overlay = at_level_4(&ruleset);
     // As docs/operations.md has it. All other kinds stay below the budget, which grows with them.
     let documented = [
