@@ -1,6 +1,8 @@
 //! What is decided before there is a request changes nothing: rules that set and ask TX variables, jump and take each
 //! other away leave the same records whether they run in every transaction or not.
 
+use std::fmt::Write;
+
 use proptest::prelude::*;
 use veloflux_waf::{Condition, Exclusion, Mode, OverlaySettings, PathCondition, RuleMode, RuleSelector};
 
@@ -58,8 +60,10 @@ fn action() -> impl Strategy<Value = String> {
     ]
 }
 
-/// The text of a rule without its id.
-fn rule() -> impl Strategy<Value = (u8, String, String, Option<(String, String)>)> {
+/// Phase, head and actions of a rule without its id, and a second link: what it looks at, and its action.
+type Generated = (u8, String, String, Option<(String, String)>);
+
+fn rule() -> impl Strategy<Value = Generated> {
     let actions = || prop::collection::vec(action(), 0..3).prop_map(|actions| actions.join(","));
     let head = prop_oneof![4 => looks(), 1 => Just("SecAction".to_owned()),
         1 => Just("SecRule MATCHED_VAR \"@eq 1\"".to_owned())];
@@ -74,15 +78,15 @@ fn rule() -> impl Strategy<Value = (u8, String, String, Option<(String, String)>
     )
 }
 
-fn text(rules: &[(u8, String, String, Option<(String, String)>)]) -> String {
+fn text(rules: &[Generated]) -> String {
     let mut text = String::new();
     for ((phase, head, actions, chained), id) in rules.iter().zip(1..) {
-        text += &format!("{head} \"id:{id},phase:{phase},{actions}");
+        let _ = write!(text, "{head} \"id:{id},phase:{phase},{actions}");
         match chained {
             Some((looks, set)) if head != "SecAction" => {
-                text += &format!(",chain\"\n    {looks} \"{set}\"\n")
+                let _ = writeln!(text, ",chain\"\n    {looks} \"{set}\"");
             }
-            _ => text += "\"\n",
+            _ => text.push_str("\"\n"),
         }
         if id == 8 {
             text += "SecMarker END\n";
@@ -90,12 +94,12 @@ fn text(rules: &[(u8, String, String, Option<(String, String)>)]) -> String {
     }
     // Selectors have to select something.
     for id in rules.len() as u32 + 1..=RULES + 2 {
-        text += &format!("SecAction \"id:{id},phase:5,pass,nolog\"\n");
+        let _ = writeln!(text, "SecAction \"id:{id},phase:5,pass,nolog\"");
     }
     let told =
         "%{tx.a}|%{tx.ab}|%{tx.b}|%{tx.c}|%{tx.1}|%{tx.a1}|%{tx.blocking_paranoia_level}|%{HIGHEST_SEVERITY}";
-    text += &format!("SecMarker END\nSecAction \"id:98,phase:2,pass,log,logdata:'{told}'\"\n");
-    text += &format!("SecAction \"id:99,phase:5,pass,log,logdata:'{told}'\"\n");
+    let _ = writeln!(text, "SecMarker END\nSecAction \"id:98,phase:2,pass,log,logdata:'{told}'\"");
+    let _ = writeln!(text, "SecAction \"id:99,phase:5,pass,log,logdata:'{told}'\"");
     text
 }
 
