@@ -124,6 +124,8 @@ pub struct Limits {
     pub drain_timeout: Period<0, 3_600_000>,
     /// The most that a tenant may set as its firewall's `work_budget`, in per cent.
     pub max_work_budget: Count<1, 1_000>,
+    /// Most memory for what rate limits remember of clients and other keys; it is taken as it is needed.
+    pub rate_limit_memory: ByteSize<1_048_576, 2_147_483_648>,
     /// Limits of HTTP/2 connections.
     pub http2: Http2Limits,
 }
@@ -138,6 +140,7 @@ impl Default for Limits {
             keep_alive_timeout: Period::of::<75_000>(),
             drain_timeout: Period::of::<30_000>(),
             max_work_budget: Count::of::<400>(),
+            rate_limit_memory: ByteSize::of::<268_435_456>(),
             http2: Http2Limits::default(),
         }
     }

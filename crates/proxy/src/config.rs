@@ -29,6 +29,8 @@ pub struct EdgeConfig {
     pub header_timeout: Duration,
     /// How long a connection may wait for its next request.
     pub keep_alive_timeout: Duration,
+    /// Most memory for what rate limits remember of their keys, in bytes.
+    pub rate_limit_memory_bytes: usize,
     /// HTTP/2 limits.
     pub http2: Http2Limits,
     /// Key of stickiness cookies; the same on every node that shares clients.

@@ -15,6 +15,7 @@ fn metrics_of(snapshot: Arc<Snapshot>) -> (Metrics, Arc<ProcessCounters>) {
     let metrics = Metrics::new(Sources {
         snapshot: Box::new(move || snapshot.clone()),
         now_ms: Box::new(|| 1_000),
+        limit_bytes: Box::new(|| 65_536),
         process: process.clone(),
         logs: vec![("access", Sink::start(Target::Off).unwrap())],
         version: "1.2.3",
@@ -26,7 +27,13 @@ fn tenants(count: usize) -> Arc<Snapshot> {
     let registry = Registry::default();
     let tenants = (0..count).map(|number| {
         let id: Arc<str> = format!("t{number:04}").into();
-        Arc::new(Tenant { routes: Vec::new(), certificates: Vec::new(), state: registry.tenant(&id), id })
+        Arc::new(Tenant {
+            routes: Vec::new(),
+            certificates: Vec::new(),
+            limits: None,
+            state: registry.tenant(&id),
+            id,
+        })
     });
     Arc::new(Snapshot { revision: 7, tenants: tenants.collect(), hosts: HostTable::default() })
 }

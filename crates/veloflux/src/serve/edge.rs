@@ -85,6 +85,7 @@ pub(super) fn config(file: &ProcessFile) -> Outcome<(EdgeConfig, Logs)> {
         max_headers: limits.max_headers.get_usize(),
         header_timeout: limits.header_timeout.duration(),
         keep_alive_timeout: limits.keep_alive_timeout.duration(),
+        rate_limit_memory_bytes: limits.rate_limit_memory.bytes_usize(),
         http2: Http2Limits {
             max_concurrent_streams: limits.http2.max_concurrent_streams.get_u32(),
             max_reset_streams: limits.http2.max_reset_streams.get_usize(),
