@@ -14,6 +14,7 @@ mod harness;
 mod limits;
 mod malformed;
 mod operations;
+mod rates;
 mod records;
 mod reload;
 mod routes;
