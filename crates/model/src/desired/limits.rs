@@ -35,7 +35,8 @@ pub struct Limits {
     /// How often requests may come; at most 16 rules.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rates: Vec<RateRule>,
-    /// Client connections open at once; not in a route's limits. One counts for the tenant that it asked last.
+    /// Client connections open at once; not in a route's limits. One counts for the tenant that it asked last,
+    /// among those that limit connections; per client not where its peer is a trusted proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections: Option<At<Concurrency>>,
     /// Requests in flight at once.

@@ -1,8 +1,8 @@
 //! How many at once: requests in flight, and connections.
 //!
 //! Policy: whoever would be one too many is refused, and nobody waits for a place. A place is given back when its holder
-//! is dropped, whichever way that happens. A connection counts for the tenant that it asked last: over TLS that is the
-//! one whose certificate it was shown. Per client it counts for its peer, unless that is a trusted proxy, which brings
+//! is dropped, whichever way that happens. A connection counts for the tenant that it asked last, among those that limit
+//! connections: over TLS that is the one whose certificate it was shown. Per client it counts for its peer, unless that is a trusted proxy, which brings
 //! many clients.
 
 use std::cell::RefCell;

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at whatever it did not expect")]
 
+mod at_once;
 mod balance;
+mod bandwidth;
 mod broken;
 mod coded;
 mod collections;
