@@ -112,6 +112,10 @@ pub struct Metrics {
 pub struct Limits {
     /// Client connections open at once, over all listeners; more are closed at accept.
     pub max_connections: Count<1, 1_000_000>,
+    /// Client connections of one address, IPv6 addresses by their first 64 bits; more are closed at accept. Trusted
+    /// proxies may have any number. Left out: any number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connections_per_client: Option<Count<1, 1_000_000>>,
     /// Size of a request's head.
     pub max_header_bytes: ByteSize<1_024, 1_048_576>,
     /// Header fields in a request.
@@ -134,6 +138,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_connections: Count::of::<10_000>(),
+            max_connections_per_client: None,
             max_header_bytes: ByteSize::of::<65_536>(),
             max_headers: Count::of::<100>(),
             header_timeout: Period::of::<10_000>(),

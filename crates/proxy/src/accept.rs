@@ -161,6 +161,18 @@ async fn connection(
             return;
         }
     }
+    let peer = info.peer.ip();
+    let _place = match &core.shared.per_client {
+        Some(limit) if !core.config.trusted_proxies.contains(peer) => {
+            let place = ConnectionPlace::of_client(&core.shared.limits, limit, peer);
+            if place.is_none() {
+                core.counters.connections_refused.fetch_add(1, Relaxed);
+                return;
+            }
+            place
+        }
+        _ => None,
+    };
     info.peer_text = info.peer.ip().to_canonical().to_string().into();
     if protocol != ListenerProtocol::Https {
         return h1::server::run(core, Stream::Plain(stream), info).await;

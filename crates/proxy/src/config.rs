@@ -21,6 +21,8 @@ pub struct EdgeConfig {
     pub trusted_proxies: TrustedProxies,
     /// Client connections open at once; more are closed at accept.
     pub max_connections: usize,
+    /// Client connections of one peer that is no trusted proxy; more are closed at accept. `None`: any number.
+    pub max_connections_per_client: Option<u32>,
     /// Longest request head, in bytes; at most 1 MiB.
     pub max_header_bytes: usize,
     /// Most header fields of a request.

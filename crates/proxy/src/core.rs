@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use veloflux_snapshot::limit::AtOnce;
 use veloflux_snapshot::{CachedReader, Snapshot};
 
 use crate::config::EdgeConfig;
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) requests: AtomicUsize,
     /// What limits remember.
     pub(crate) limits: Arc<Tables>,
+    /// How many connections a client may have, whichever tenant they are for.
+    pub(crate) per_client: Option<AtOnce>,
 }
 
 /// One serving thread's world. Not shared, not locked.

@@ -20,7 +20,7 @@ use crate::config::{EdgeConfig, Listener};
 use crate::core::{Core, Shared, process_clock_ms};
 use crate::drain::Drain;
 use crate::health;
-use crate::limit::Tables;
+use crate::limit::{self, Tables};
 use crate::metrics::{self, Metrics, ProcessCounters, Sources};
 use crate::scratch::Scratches;
 use crate::tls;
@@ -91,7 +91,12 @@ impl Edge {
         let config = Arc::new(config);
         let tls = tls::server_config(snapshots.clone()).map_err(StartError::Tls)?;
         let limits = Arc::new(Tables::new(config.rate_limit_memory_bytes));
-        let shared = Arc::new(Shared { connections: 0.into(), requests: 0.into(), limits: limits.clone() });
+        let shared = Arc::new(Shared {
+            connections: 0.into(),
+            requests: 0.into(),
+            limits: limits.clone(),
+            per_client: config.max_connections_per_client.map(limit::connections_per_client),
+        });
         let (stage, _) = watch::channel(Stage::Serving);
         let epoch = Instant::now();
 

@@ -126,7 +126,8 @@ impl LimitOutcome {
 }
 
 impl LimitState {
-    fn new(id: &Arc<str>) -> Self {
+    /// The state of a limit that nothing has used up.
+    pub fn new(id: &Arc<str>) -> Self {
         Self {
             id: id.clone(),
             tat_ns: AtomicU64::new(0),

@@ -3,7 +3,8 @@
 //! Policy: whoever would be one too many is refused, and nobody waits for a place. A place is given back when its holder
 //! is dropped, whichever way that happens. A connection counts for the tenant that it asked last, among those that limit
 //! connections: over TLS that is the one whose certificate it was shown. Per client it counts for its peer, unless that is a trusted proxy, which brings
-//! many clients.
+//! many clients. [`connections_per_client`] holds from accept on, before a tenant is known: so long as a client asks for
+//! nothing, there is no tenant to hold it to its own limit.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -19,6 +20,9 @@ use super::table::{Full, Key};
 
 /// Most limits on requests in flight that apply to one request: in all and per client, of plan, ceilings, tenant, route.
 const MAX_PLACES: usize = 8;
+
+/// Leading bits that tell IPv6 peers apart at accept: what one customer has at least (RFC 6177).
+const IPV6_PREFIX: u8 = 64;
 
 /// Where something was counted: under a key, or with all of its limit.
 type Place = Option<Key>;
@@ -54,14 +58,29 @@ impl Drop for Places<'_> {
 #[derive(Debug, Default)]
 pub(crate) struct ConnectionPlace(RefCell<Option<Held>>);
 
+/// Places that are given back when this is dropped.
 #[derive(Debug)]
-struct Held {
+pub(crate) struct Held {
     tables: Arc<Tables>,
+    /// Whose they are; empty: the installation's.
     tenant: Arc<str>,
     taken: Vec<(Arc<LimitState>, Place)>,
 }
 
+/// The installation's limit on connections of one client.
+pub(crate) fn connections_per_client(most: u32) -> AtOnce {
+    let name: Arc<str> = "connections_per_client".into();
+    let state = Arc::new(LimitState::new(&format!("#{name}").into()));
+    AtOnce { name, most, per_client: Some(IPV6_PREFIX), state }
+}
+
 impl ConnectionPlace {
+    /// A place of a limit on a client's connections; `None`: there is none left.
+    pub(crate) fn of_client(tables: &Arc<Tables>, limit: &AtOnce, client: IpAddr) -> Option<Held> {
+        let place = enter(tables, 0, limit, client)?;
+        Some(Held { tables: tables.clone(), tenant: "".into(), taken: vec![(limit.state.clone(), place)] })
+    }
+
     /// Takes a place of each limit, unless the connection has them already; or gives the limit that has none left.
     pub(crate) fn take<'l>(
         &self,

@@ -68,7 +68,7 @@ impl Hash {
         match part {
             KeyPart::Client(prefix) => self.client(client, *prefix),
             KeyPart::Route => {
-                self.value(b'r', &route.map_or(Value::None, |name| Value::One(name.as_bytes().into())))
+                self.value(b'r', &route.map_or(Value::None, |name| Value::One(name.as_bytes().into())));
             }
             KeyPart::Method => self.text(b'm', head.method()),
             KeyPart::Path => self.text(b'p', path),

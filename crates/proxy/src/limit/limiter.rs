@@ -138,9 +138,9 @@ mod tests {
 
     const SECOND_NS: u64 = 1_000_000_000;
 
-    fn now(answer: Answer) -> Verdict {
+    fn now(answer: &Answer) -> Verdict {
         match answer {
-            Answer::Now(verdict) => verdict,
+            Answer::Now(verdict) => *verdict,
             Answer::Later(_) => panic!("this limiter answers at once"),
         }
     }
@@ -172,7 +172,7 @@ mod tests {
                     }
                     let now_ns = SECOND_NS + elapsed.as_nanos() as u64;
                     let charge = Charge { pace, cost: 1, max_wait_ns: 0, now_ns };
-                    passed += u64::from(now(limiter.charge(&bucket, &charge)).is_ok());
+                    passed += u64::from(now(&limiter.charge(&bucket, &charge)).is_ok());
                 }
             };
             let passed: u64 = std::thread::scope(|scope| {
@@ -192,10 +192,10 @@ mod tests {
         let charge = Charge { pace, cost: 2, max_wait_ns: 0, now_ns: SECOND_NS };
         for key in [None, Some(key(1))] {
             let bucket = Bucket { state: &state, key };
-            assert!(now(limiter.charge(&bucket, &charge)).is_ok());
-            assert!(now(limiter.charge(&bucket, &charge)).is_err());
+            assert!(now(&limiter.charge(&bucket, &charge)).is_ok());
+            assert!(now(&limiter.charge(&bucket, &charge)).is_err());
             limiter.refund(&bucket, &charge);
-            assert!(now(limiter.charge(&bucket, &charge)).is_ok());
+            assert!(now(&limiter.charge(&bucket, &charge)).is_ok());
         }
     }
 
@@ -210,7 +210,7 @@ mod tests {
         let pace = Pace::new(1, Duration::from_hours(1), 1);
         let ask = |number| {
             let charge = Charge { pace, cost: 1, max_wait_ns: 0, now_ns: SECOND_NS };
-            now(limiter.charge(&Bucket { state: &state, key: Some(key(number)) }, &charge)).is_ok()
+            now(&limiter.charge(&Bucket { state: &state, key: Some(key(number)) }, &charge)).is_ok()
         };
         let passed = (0..KEYS).filter(|number| ask(*number)).count() as u64;
         let unplaced = state.unplaced.load(Relaxed);

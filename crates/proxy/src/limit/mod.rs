@@ -43,7 +43,7 @@ use crate::observe::Observation;
 use crate::record::LimitSummary;
 use crate::route::matches_path;
 
-pub(crate) use at_once::{ConnectionPlace, Places};
+pub(crate) use at_once::{ConnectionPlace, Places, connections_per_client};
 pub use gcra::{Over, Within};
 use key::KeyHash;
 pub(crate) use key::Subject;

@@ -81,6 +81,7 @@ pub(super) fn config(file: &ProcessFile) -> Outcome<(EdgeConfig, Logs)> {
             process.trusted_proxies.iter().map(|range| range.network()).collect(),
         ),
         max_connections: limits.max_connections.get_usize(),
+        max_connections_per_client: limits.max_connections_per_client.map(|most| most.get_u32()),
         max_header_bytes: limits.max_header_bytes.bytes_usize(),
         max_headers: limits.max_headers.get_usize(),
         header_timeout: limits.header_timeout.duration(),

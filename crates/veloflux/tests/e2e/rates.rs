@@ -370,3 +370,38 @@ async fn http2_requests_are_limited_alike() {
         assert_eq!(reply.header("retry-after").is_some(), expected == 429);
     }
 }
+
+#[tokio::test]
+async fn the_documented_example_does_what_it_says() {
+    const DOCUMENT: &str = include_str!("../../../../docs/limits.md");
+    let example = DOCUMENT.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    assert!(example.contains("127.0.0.1:8081"));
+    let backend = Backend::echo();
+    let example = example.replace("127.0.0.1:8081", &backend.address().to_string());
+    let edge = Edge::new().process("reload: {watch: false}").start().await;
+    edge.write_raw_state(&example.replace("    domains:", "    firewall: {mode: off}\n    domains:"));
+    edge.signal(libc::SIGHUP);
+    edge.metric_becomes("veloflux_revision", 2.0).await;
+    let ask = async |method: &str, target: &str, times: usize| {
+        let mut client = Client::plain(edge.http()).await;
+        let mut passed = 0;
+        for _ in 0..times {
+            client
+                .send(format!(
+                    "{method} {target} HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 0\r\n\r\n"
+                ))
+                .await;
+            passed += usize::from(client.response().await.status == 200);
+        }
+        passed
+    };
+    assert_eq!(ask("POST", "/login", 8).await, 5);
+    assert_eq!(ask("GET", "/login", 8).await, 8);
+    let reports = ask("GET", "/api/reports/1?key=a", 65).await;
+    assert!((60..=62).contains(&reports), "{reports}");
+    assert_eq!(ask("GET", "/api/x?key=a", 15).await, 15, "a report is one request there");
+    assert_eq!(ask("GET", "/search", 40).await, 40);
+    let begun = Instant::now();
+    assert_eq!(ask("GET", "/export", 2).await, 2);
+    assert!(begun.elapsed() > Duration::from_millis(900));
+}

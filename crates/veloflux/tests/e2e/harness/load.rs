@@ -58,7 +58,7 @@ impl Load {
     }
 
     fn more(&mut self) {
-        let mut bytes = [0; 64 * 1024];
+        let mut bytes = [0; 16 * 1024];
         let n = self.stream.read(&mut bytes).unwrap();
         assert!(n > 0, "the edge closed a connection that was in use");
         self.buffer.extend_from_slice(&bytes[..n]);
