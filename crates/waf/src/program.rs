@@ -11,6 +11,7 @@ use crate::bits::RuleBits;
 use crate::body::XmlPath;
 use crate::check::Check;
 use crate::compile::XML_PATHS;
+use crate::engine::View;
 use crate::filter::{CheckId, Filter};
 use crate::ruleset::{RuleInfo, Severity};
 use crate::seclang::OperatorText;
@@ -32,8 +33,8 @@ pub(crate) struct Program {
     pub(crate) gates: Box<[Gate]>,
     /// Values that links look at.
     pub(crate) shown: Box<[Shown]>,
-    /// Per audience, the indices in `shown` of what its links look at, in the order of their targets.
-    pub(crate) audiences: Box<[Box<[u32]>]>,
+    /// What is looked at where every rule runs.
+    pub(crate) whole: View,
     /// What rules look for in XML beside all text and all attributes.
     pub(crate) xml_paths: Box<[XmlPath]>,
     /// The variables that some rule reads: others need not be made.
@@ -157,8 +158,8 @@ impl Compare {
 #[derive(Debug)]
 pub(crate) struct Sieve {
     pub(crate) check: CheckId,
-    /// Who looks at the same; `None` if the link looks at what rules set, too.
-    pub(crate) audience: Option<u32>,
+    /// Whether all that the link looks at comes from request and response alone.
+    pub(crate) is_settled: bool,
 }
 
 /// What tells of a rule's first link that it cannot match. Kept apart from rules: a phase passes by most of them.
@@ -169,7 +170,7 @@ pub(crate) enum Gate {
     /// The number in one TX variable.
     Variable { slot: u32, compare: Compare },
     /// The filter.
-    Values { check: CheckId, audience: u32 },
+    Values(CheckId),
 }
 
 impl Gate {
@@ -179,7 +180,7 @@ impl Gate {
             return Self::Variable { slot, compare };
         }
         match link.sieve {
-            Some(Sieve { check, audience: Some(audience) }) => Self::Values { check, audience },
+            Some(Sieve { check, is_settled: true }) => Self::Values(check),
             _ => Self::Open,
         }
     }

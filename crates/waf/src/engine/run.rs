@@ -34,7 +34,7 @@ impl<'p> State<'p> {
             self.opened = true;
         } else if !self.opened {
             // Refused before the first rule: nothing has set a variable.
-            self.course = None;
+            self.drop_course();
         }
         let course: &'p [u32] = match self.course {
             Some(course) => &course.phases[usize::from(phase) - 1],
@@ -44,7 +44,14 @@ impl<'p> State<'p> {
             self.explain_skips(course, Skip::Allowed);
             return Ok(());
         }
-        self.sights.begin(&self.ruleset.program);
+        self.rule = self.ruleset.program.rules.len();
+        if let Err(failure) = self.look(data) {
+            if self.engine != EngineMode::DetectionOnly || self.work.is_over() {
+                return Err(failure);
+            }
+            self.fail(phase, &failure);
+            self.sights.give_up();
+        }
         let mut step = 0;
         while let Some(&index) = course.get(step) {
             if self.engine == EngineMode::Off {
@@ -53,9 +60,8 @@ impl<'p> State<'p> {
             }
             step += 1;
             let index = index as usize;
-            let shut = self.is_shut(data, &self.ruleset.program.gates[index]);
             // What is left out because it cannot match is to be seen in an explanation.
-            if shut == Ok(true) && !self.explained {
+            if self.is_shut(&self.ruleset.program.gates[index]) && !self.explained {
                 continue;
             }
             if self.is_removed(index) {
@@ -64,10 +70,10 @@ impl<'p> State<'p> {
             }
             self.rule = index;
             let rule = &self.ruleset.program.rules[index];
-            let ran = shut.and_then(|_| match self.overlay.mode_of(index) {
+            let ran = match self.overlay.mode_of(index) {
                 None => self.run_rule(data, rule),
                 Some(mode) => self.run_moded(data, rule, mode),
-            });
+            };
             self.work.settle(index);
             match ran {
                 Ok(_) if phase != LOGGING && self.record.refused.is_some() => return Ok(()),
@@ -165,10 +171,9 @@ impl<'p> State<'p> {
         candidates: &mut Vec<Named<'p>>,
     ) -> Result<bool, Failure> {
         if let (Some(filter), Some(sieve)) = (&self.ruleset.program.filter, &link.sieve)
-            && let Some(audience) = sieve.audience
-            && !self.explained
+            && self.is_sifted(sieve)
         {
-            self.sift(data, filter, (link, sieve, audience), candidates)?;
+            self.sift(data, filter, (link, sieve.check), candidates);
             let any = self.judge(data, link, place, candidates)?;
             if !any {
                 self.none_matched(filter.words(), sieve.check);

@@ -12,6 +12,7 @@ use super::sights::Sights;
 use super::text::{Named, Text};
 use super::work::{Work, pass};
 use crate::bits::RuleBits;
+use crate::filter::Filter;
 use crate::limits;
 use crate::operator::{Captures, MAX_CAPTURES};
 use crate::overlay::{Mode, Overlay};
@@ -86,7 +87,9 @@ pub(super) struct StateRoom {
 impl StateRoom {
     /// Bytes of the parts that grow with the request.
     pub(super) fn bytes(&self) -> usize {
-        self.forms.room() + (self.matched.capacity() + self.candidates.capacity()) * size_of::<Named<'_>>()
+        self.forms.room()
+            + self.sights.room()
+            + (self.matched.capacity() + self.candidates.capacity()) * size_of::<Named<'_>>()
     }
 }
 
@@ -118,7 +121,7 @@ impl<'p> State<'p> {
             slots[*slot as usize] = Slot::Pinned(Value::Number(*value));
         }
         let course = overlay.course.as_deref();
-        sights.start(&ruleset.program);
+        sights.start(ruleset.program.filter.as_ref().map_or(0, Filter::words));
         Self {
             ruleset,
             overlay,
@@ -151,6 +154,13 @@ impl<'p> State<'p> {
             explained: false,
             record: Record::default(),
         }
+    }
+
+    /// Goes through all rules instead; none has run yet.
+    pub(super) fn drop_course(&mut self) {
+        self.course = None;
+        self.forms.clear();
+        self.sights.start(self.ruleset.program.filter.as_ref().map_or(0, Filter::words));
     }
 
     /// Ends: gives the record, and the room for the next transaction.
