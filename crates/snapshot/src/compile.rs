@@ -176,8 +176,8 @@ impl<'a> Compiler<'a> {
             .iter()
             .filter_map(|pool| Some((pool.name.as_str(), Arc::new(self.pool(&id, pool)?))))
             .collect();
-        let routes = self.routes(tenant, &pools);
         let limits = self.limits(tenant, None);
+        let routes = self.routes(tenant, &pools, limits.as_ref());
         let state = self.registry.tenant(&id);
         Tenant { id, routes, certificates, limits, state }
     }

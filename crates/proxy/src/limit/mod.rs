@@ -181,18 +181,17 @@ async fn rates<'s, C: Client>(
     let asked = |rule: &'s RateRule, now_ns| asked(tables, limits, rule, subject, now_ns);
     let now_ns = core.now_ns(observed.begun);
     let mut waiting = Waiting::default();
+    // One bit for each rule: four lists of 16 at most.
+    let mut charged = 0_u64;
     for (index, rule) in limits.rates.iter().enumerate() {
         if !applies(rule, subject) {
             continue;
         }
         let (bucket, charge) = asked(rule, now_ns);
-        let verdict = match tables.limiter.charge(&bucket, &charge) {
-            Answer::Now(verdict) => verdict,
-            Answer::Later(verdict) => verdict.await,
-        };
-        let over = match verdict {
+        let over = match tables.limiter.charge(&bucket, &charge).verdict().await {
             Ok(within) if within.wait_ns == 0 || waiting.join(rule, within.wait_ns) => {
                 observed.quota(rule, within.left, within.reset_ns);
+                charged |= 1 << index;
                 continue;
             }
             Ok(within) => {
@@ -210,8 +209,8 @@ async fn rates<'s, C: Client>(
         observed.limited(Limited { state: &rule.state, name: &rule.name, outcome, time });
         observed.quota(rule, 0, over.reset_ns);
         if outcome == LimitOutcome::Rejected {
-            for charged in limits.rates[..index].iter().filter(|rule| applies(rule, subject)) {
-                let (bucket, charge) = asked(charged, now_ns);
+            for (_, rule) in limits.rates.iter().enumerate().filter(|(index, _)| charged >> index & 1 == 1) {
+                let (bucket, charge) = asked(rule, now_ns);
                 tables.limiter.refund(&bucket, &charge);
             }
             return Err(Rejection::TooManyRequests {

@@ -21,6 +21,7 @@ impl<'a> Compiler<'a> {
         &mut self,
         tenant: &'a desired::Tenant,
         pools: &HashMap<&str, Arc<Pool>>,
+        own_limits: Option<&Arc<Limits>>,
     ) -> Vec<Route> {
         let inherited = self.policy(tenant.name.position(), &tenant.firewall);
         let mut routes = Vec::with_capacity(tenant.routes.len());
@@ -30,7 +31,8 @@ impl<'a> Compiler<'a> {
             } else {
                 self.policy(route.name.position(), &tenant.firewall.refined_by(&route.firewall))
             };
-            let limits = self.limits(tenant, Some(route));
+            let limits =
+                if route.limits.is_empty() { own_limits.cloned() } else { self.limits(tenant, Some(route)) };
             let (wildcard, exact): (Vec<&Hostname>, Vec<&Hostname>) =
                 route.hosts.iter().map(At::value).partition(|host| host.wildcard_parent().is_some());
             let groups = [(HostRank::Exact, exact), (HostRank::Wildcard, wildcard)];
