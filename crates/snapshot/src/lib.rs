@@ -220,7 +220,8 @@ pub struct Timeouts {
     pub first_byte: Duration,
     /// Between two reads or writes while a body or an upgraded connection is passed.
     pub idle: Duration,
-    /// From request head to response end; does not apply to upgraded connections and event streams.
+    /// From request head to response end; does not apply to upgraded connections, event streams and responses that a
+    /// limit on bandwidth slows down.
     pub total: Duration,
 }
 

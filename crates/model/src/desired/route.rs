@@ -167,7 +167,8 @@ pub struct Timeouts {
     /// Between two reads or writes of a body or an upgraded connection. Default: 1m.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle: Option<Timeout>,
-    /// From request head to response end; not for upgraded connections and event streams. Default: 5m.
+    /// From request head to response end; not for upgraded connections, event streams and what a limit on bandwidth slows
+    /// down. Default: 5m.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total: Option<Timeout>,
 }

@@ -193,6 +193,8 @@ fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     struct Asked<'a> {
@@ -290,6 +292,17 @@ mod tests {
         for (text, plain) in [("a", "a"), ("a%20b+c", "a b c"), ("%", "%"), ("%4", "%4"), ("%zz%41", "%zzA")]
         {
             assert_eq!(decoded(text.as_bytes()), plain.as_bytes());
+        }
+    }
+    proptest! {
+        #[test]
+        fn however_a_query_is_encoded_its_key_is_the_same(value in "[ -~]{0,20}", beside in "[a-z=&]{0,10}") {
+            let key = [KeyPart::ApiKey { header: Some("x-api-key".into()), query: Some("api_key".into()) }];
+            let encoded: String = value.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            let query = format!("{beside}&api_key={encoded}&{beside}");
+            let in_query = Asked { query: &query, ..PLAIN };
+            let in_header = Asked { fields: vec![("X-Api-Key", &value)], ..PLAIN };
+            prop_assert!(same(&key, &in_query, &in_header));
         }
     }
 }

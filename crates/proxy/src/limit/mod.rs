@@ -45,8 +45,7 @@ use crate::route::matches_path;
 
 pub(crate) use at_once::{ConnectionPlace, Places, connections_per_client};
 pub use gcra::{Over, Within};
-use key::KeyHash;
-pub(crate) use key::Subject;
+pub(crate) use key::{KeyHash, Subject};
 pub use limiter::{Answer, Bucket, Charge, Limiter, ProcessLimiter, Verdict};
 pub(crate) use pacer::Pacer;
 pub use table::Key;
