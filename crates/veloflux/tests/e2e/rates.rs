@@ -44,7 +44,7 @@ async fn a_flood_over_all_cores_gets_the_allowance_and_one_per_cent_at_most() {
     const CONNECTIONS: usize = 4;
     const REQUESTS: usize = 100_000;
     let other = "routes: [{name: say, respond: {body: hello}}]";
-    let rule = "rates: [{name: all, rate: 1000/s, headers: false}]";
+    let rule = "rates: [{name: all, key: [client], rate: 1000/s, headers: false}]";
     let edge = Edge::new().process("threads: 2").tenant("acme", "acme.test", &say(rule));
     let edge = edge.tenant("other", "other.test", other).start().await;
 
