@@ -77,10 +77,12 @@ pub(crate) fn snapshot_of(pools: Vec<Pool>) -> Arc<Snapshot> {
             total: Duration::from_secs(1),
         },
         firewall: None,
+        limits: None,
     });
     let tenant = Tenant {
         routes: routes.collect(),
         certificates: Vec::new(),
+        limits: None,
         state: Registry::default().tenant(&id),
         id,
     };

@@ -7,6 +7,7 @@
 
 mod access;
 mod event;
+mod limit_event;
 mod mask;
 mod request_id;
 mod sink;
@@ -14,6 +15,7 @@ mod timestamp;
 
 pub use access::{AccessEntry, Termination, TlsSession, WafCause, WafSummary, WafVerdict};
 pub use event::{EventAction, FirewallEvent, RuleMatch};
+pub use limit_event::{LimitEvent, LimitSummary};
 pub use mask::{MaskNameError, Masked, Masker};
 pub use request_id::RequestId;
 pub use sink::{Entry, Lines, Sink, Target};

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at whatever it did not expect")]
 
+mod at_once;
 mod balance;
+mod bandwidth;
 mod broken;
 mod coded;
 mod collections;
@@ -14,6 +16,7 @@ mod harness;
 mod limits;
 mod malformed;
 mod operations;
+mod rates;
 mod records;
 mod reload;
 mod routes;
