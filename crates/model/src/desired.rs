@@ -5,6 +5,7 @@
 mod baseline;
 mod check;
 mod firewall;
+mod headers;
 mod limits;
 mod pool;
 mod route;
@@ -14,6 +15,7 @@ pub use firewall::{
     Exclusion, Firewall, FirewallMode, InspectedSize, OverLimit, OwnRules, PolicySettings, RuleMode,
     RuleModes,
 };
+pub use headers::{Cors, HeaderLine, HeaderRules, Merge, Preset, SecurityHeader, SecurityHeaders};
 pub use limits::{
     ApiKey, AtOnce, Bandwidth, Concurrency, DEFAULT_PLAN, Delay, KeyPart, LimitAction, Limits, Plan, RateRule,
 };
@@ -83,6 +85,9 @@ pub struct Tenant {
     /// Limits on all routes together. They hold beside those of the plan and the ceilings.
     #[serde(default, skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,
+    /// Security headers on every response. Left out: the preset balanced.
+    #[serde(default, skip_serializing_if = "SecurityHeaders::is_empty")]
+    pub security_headers: SecurityHeaders,
 }
 
 /// A host name that a tenant owns.

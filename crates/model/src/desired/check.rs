@@ -1,6 +1,7 @@
 //! What must hold between the values of a desired state: names are unique and lead somewhere, every host name has
 //! one owner, choices do not contradict each other. All problems are gathered, none hides another.
 
+mod headers;
 mod limits;
 
 use std::collections::{HashMap, HashSet};
@@ -145,6 +146,7 @@ impl Check {
         self.firewall(tenant, at, &tenant.firewall, owners);
         self.limits(at, &tenant.ceilings);
         self.limits(at, &tenant.limits);
+        self.security_headers(&tenant.security_headers);
     }
 
     fn reference(&mut self, what: &str, position: Position, name: &str, known: &HashSet<&str>) {
@@ -246,6 +248,7 @@ impl Check {
         }
         self.firewall(tenant, at, &route.firewall, owners);
         self.route_limits(at, &route.limits);
+        self.route_headers(route);
     }
 
     fn route_host(&mut self, tenant: &Tenant, host: &At<Hostname>, owners: &Owners<'_>) {

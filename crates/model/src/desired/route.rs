@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Firewall, Limits};
+use super::{Cors, Firewall, HeaderRules, Limits, SecurityHeaders};
 use crate::located::At;
 use crate::value::{
     ByteSize, Count, HeaderName, HeaderText, Hostname, Location, Method, Name, PathText, Period,
@@ -54,6 +54,18 @@ pub struct Route {
     /// Limits of this route alone, beside the tenant's.
     #[serde(default, skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,
+    /// Security headers, where they differ from the tenant's.
+    #[serde(default, skip_serializing_if = "SecurityHeaders::is_empty")]
+    pub security_headers: SecurityHeaders,
+    /// What is done to the header of requests before they are forwarded.
+    #[serde(default, skip_serializing_if = "HeaderRules::is_empty")]
+    pub request_headers: HeaderRules,
+    /// What is done to the header of responses.
+    #[serde(default, skip_serializing_if = "HeaderRules::is_empty")]
+    pub response_headers: HeaderRules,
+    /// Which other origins' scripts may read responses. Left out: the edge leaves that to backends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cors: Option<Cors>,
 }
 
 /// What a route does.

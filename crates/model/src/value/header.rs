@@ -21,6 +21,12 @@ checked_text! {
 }
 
 checked_text! {
+    /// The template of a header's value: `{host}`, `{path}`, `{query}` (with its `?`), `{client}` and `{request_id}`
+    /// stand for the request's. Braces around anything but a word are themselves, as in JSON.
+    HeaderTemplate
+}
+
+checked_text! {
     /// A cookie's or query parameter's name, in which case counts.
     ParameterName
 }
@@ -84,6 +90,27 @@ impl FromStr for HeaderText {
     }
 }
 
+/// What a template's placeholders may name.
+const PLACEHOLDERS: [&str; 5] = ["host", "path", "query", "client", "request_id"];
+
+impl FromStr for HeaderTemplate {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let HeaderText(text) = text.parse()?;
+        for (word, _) in text.split('{').skip(1).filter_map(|part| part.split_once('}')) {
+            let is_word = !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            if is_word && !PLACEHOLDERS.contains(&word) {
+                return Err(Invalid::new(
+                    format!("`{{{word}}}` stands for nothing"),
+                    "there are {host}, {path}, {query}, {client} and {request_id}",
+                ));
+            }
+        }
+        Ok(Self(text))
+    }
+}
+
 impl FromStr for Method {
     type Err = Invalid;
 
@@ -121,6 +148,14 @@ text_value!(HeaderText, "a header value", {
     "description": "Header value in visible ASCII."
 });
 
+text_value!(HeaderTemplate, "a header value", {
+    "type": "string",
+    "maxLength": 4096,
+    "pattern": "^([!-~]([\\t -~]*[!-~])?)?$",
+    "description": "Header value in visible ASCII; {host}, {path}, {query} (with its `?`), {client} and {request_id} stand for those of the request.",
+    "examples": ["https://{host}{path}"]
+});
+
 text_value!(Method, "a method", {
     "type": "string",
     "maxLength": 128,
@@ -151,6 +186,16 @@ mod tests {
         }
         for bad in ["", "a b", "a=b", "a&b", "a;b", "a%20b", "a+b", "é", &"a".repeat(129)] {
             assert!(bad.parse::<ParameterName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn templates_know_their_placeholders() {
+        for good in ["a", "{host}{path}{query}", "{client} {request_id}", r#"{"a":{"b":1}}"#, "{", "}{"] {
+            assert!(good.parse::<HeaderTemplate>().is_ok(), "{good}");
+        }
+        for bad in ["{hots}", "a{b}{host}", "{path}\r\nx: y"] {
+            assert!(bad.parse::<HeaderTemplate>().is_err(), "{bad}");
         }
     }
 

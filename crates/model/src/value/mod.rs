@@ -4,6 +4,7 @@
 
 mod address;
 mod cidr;
+mod cors_origin;
 mod header;
 mod hostname;
 mod name;
@@ -18,7 +19,8 @@ mod unit;
 
 pub use address::{BackendAddress, ListenAddress};
 pub use cidr::Cidr;
-pub use header::{HeaderName, HeaderText, Method, ParameterName};
+pub use cors_origin::CorsOrigin;
+pub use header::{HeaderName, HeaderTemplate, HeaderText, Method, ParameterName};
 pub use hostname::Hostname;
 pub use name::{Name, TenantId, Version};
 pub use number::Count;

@@ -1,0 +1,115 @@
+//! Origins of other sites: whose scripts may read responses (RFC 6454 section 6.2, Fetch standard section 3.2.1).
+
+use std::str::FromStr;
+
+use super::{Invalid, checked_text, shown, text_value};
+
+/// Longest origin, in bytes: a scheme, a host name and a port.
+const MAX_ORIGIN: usize = 300;
+
+checked_text! {
+    /// `*`, or an origin as browsers write it: `https://app.example:8443`; `https://*.example` is every name below.
+    CorsOrigin
+}
+
+impl CorsOrigin {
+    /// Whether it stands for all.
+    pub fn is_any(&self) -> bool {
+        self.as_str() == "*"
+    }
+
+    /// Scheme with `://`, and what follows `*` (`.example:8443`), where it stands for every name below one.
+    pub fn suffix(&self) -> Option<(&str, &str)> {
+        let (scheme, suffix) = self.as_str().split_once('*')?;
+        (!scheme.is_empty()).then_some((scheme, suffix))
+    }
+}
+
+impl FromStr for CorsOrigin {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let wrong = |hint: &str| Err(Invalid::new(format!("`{}` is not an origin", shown(text)), hint));
+        if text == "*" {
+            return Ok(Self(text.into()));
+        }
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return wrong("write `https://app.example`, `https://*.example` or `*`");
+        };
+        let is_scheme = scheme.bytes().next().is_some_and(|b| b.is_ascii_lowercase())
+            && scheme.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b));
+        let host_at = if rest.starts_with('[') { rest.find(']').map_or(rest.len(), |at| at + 1) } else { 0 };
+        let (host, port) = match rest[host_at..].split_once(':') {
+            Some((host, port)) => (&rest[..host_at + host.len()], Some(port)),
+            None => (rest, None),
+        };
+        let name = host.strip_prefix("*.").unwrap_or(host);
+        let is_host = !name.is_empty()
+            && (host_at > 0 && host.len() == host_at
+                || name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b)));
+        if !is_scheme || !is_host || text.len() > MAX_ORIGIN {
+            return wrong("write scheme and host in lower case, no path: `https://app.example`");
+        }
+        if let Some(port) = port {
+            let number = port.parse::<u16>().ok().filter(|number| number.to_string() == port);
+            match (scheme, number) {
+                (_, None) => return wrong("the port is a number"),
+                ("https", Some(443)) | ("http", Some(80)) => {
+                    return wrong("browsers leave the scheme's own port out; leave it out here");
+                }
+                _ => {}
+            }
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+text_value!(CorsOrigin, "an origin", {
+    "type": "string",
+    "maxLength": 300,
+    "pattern": "^(\\*|[a-z][a-z0-9+.-]*://[^/?#@ ]+)$",
+    "description": "Origin as browsers write it; `https://*.example` stands for every name below, `*` for all origins.",
+    "examples": ["https://app.example", "https://*.example", "*"]
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_as_browsers_write_them() {
+        for good in [
+            "*",
+            "https://app.example",
+            "http://localhost:3000",
+            "https://*.app.example",
+            "https://*.app.example:8443",
+            "http://[::1]:8080",
+            "capacitor://localhost",
+        ] {
+            assert!(good.parse::<CorsOrigin>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "null",
+            "app.example",
+            "https://",
+            "https://App.example",
+            "HTTPS://app.example",
+            "https://app.example/",
+            "https://app.example:443",
+            "http://app.example:080",
+            "https://app.example:x",
+            "https://a.*.example",
+            "https://*",
+            "https://u@app.example",
+            "https://[::1",
+            "https://a b",
+        ] {
+            assert!(bad.parse::<CorsOrigin>().is_err(), "{bad}");
+        }
+        let suffix: CorsOrigin = "https://*.app.example:8443".parse().unwrap();
+        assert_eq!(suffix.suffix(), Some(("https://", ".app.example:8443")));
+        assert_eq!("*".parse::<CorsOrigin>().unwrap().suffix(), None);
+    }
+}
