@@ -20,6 +20,7 @@ use crate::retry::{self, Attempt, Budget};
 use crate::route::{Site, after_prefix};
 use crate::scratch::Scratch;
 use crate::sticky;
+use crate::template;
 use crate::upstream::h1::tunnel;
 use crate::upstream::{OutgoingRequest, Upstream};
 
@@ -57,11 +58,14 @@ pub(crate) async fn forward<C: Client>(
     let mut scratch = core.scratches.take();
     let Scratch { request_fields, response, response_fields } = &mut *scratch;
     add_forwarding(core, info, head, what, observed, request_fields);
+    let rules = &route.header_policy.request;
+    template::write_fields(rules, &observed.values(head), request_fields);
     let request = OutgoingRequest {
         head,
         target: target(head, what),
         host: head.authority(),
         added: request_fields,
+        rules,
         body,
         upgrading,
     };
@@ -93,8 +97,7 @@ pub(crate) async fn forward<C: Client>(
     }
     inspection.response_body(response, &gathered, ended).map_err(Rejection::from)?;
 
-    response_fields.push(b"X-Request-Id", observed.request_id().as_bytes());
-    observed.tell_quota(response_fields);
+    observed.finish_header(head, &mut response.fields, response_fields);
     if let Some(cookie) = reached.cookie.take() {
         response_fields.push(b"Set-Cookie", cookie.as_bytes());
     }

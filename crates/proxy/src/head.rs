@@ -4,6 +4,8 @@
 //! the read buffer (some hundred bytes) so that the buffer can go on receiving the body, and the arena is reused
 //! for the next request of the connection: in steady state a head costs no allocation.
 
+use veloflux_snapshot::headers::SecurityHeader;
+
 use crate::limits::MAX_HEAD_BYTES_CEILING;
 
 /// A range of the arena. Heads are bounded by [`MAX_HEAD_BYTES_CEILING`], so 32 bits are plenty.
@@ -30,22 +32,26 @@ impl Span {
 
 /// Header fields that the edge itself reads or writes; everything else is `Other` and passes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub(crate) enum Known {
     Other,
     Accept,
+    AccessControlRequestMethod,
     Connection,
     ContentLength,
     ContentType,
     Cookie,
+    /// One of the response fields by which a server tells who may read it from another origin.
+    Cors,
     Expect,
     Forwarded,
     Host,
     Http2Settings,
     KeepAlive,
+    Origin,
     ProxyConnection,
     ProxyAuthenticate,
     ProxyAuthorization,
+    Security(SecurityHeader),
     Te,
     Trailer,
     TransferEncoding,
@@ -69,6 +75,8 @@ impl Known {
             6 if is(b"cookie") => Self::Cookie,
             6 if is(b"accept") => Self::Accept,
             6 if is(b"expect") => Self::Expect,
+            6 if is(b"origin") => Self::Origin,
+            6 if is(b"server") => Self::Security(SecurityHeader::Server),
             7 if is(b"upgrade") => Self::Upgrade,
             7 if is(b"trailer") => Self::Trailer,
             9 if is(b"forwarded") => Self::Forwarded,
@@ -78,16 +86,40 @@ impl Known {
             10 if is(b"keep-alive") => Self::KeepAlive,
             12 if is(b"content-type") => Self::ContentType,
             12 if is(b"x-request-id") => Self::XRequestId,
+            12 if is(b"x-powered-by") => Self::Security(SecurityHeader::XPoweredBy),
             14 if is(b"content-length") => Self::ContentLength,
             14 if is(b"http2-settings") => Self::Http2Settings,
             15 if is(b"x-forwarded-for") => Self::XForwardedFor,
+            15 if is(b"x-frame-options") => Self::Security(SecurityHeader::XFrameOptions),
+            15 if is(b"referrer-policy") => Self::Security(SecurityHeader::ReferrerPolicy),
             16 if is(b"proxy-connection") => Self::ProxyConnection,
             16 if is(b"x-forwarded-host") => Self::XForwardedHost,
             16 if is(b"x-forwarded-port") => Self::XForwardedPort,
+            16 if is(b"x-xss-protection") => Self::Security(SecurityHeader::XXssProtection),
             17 if is(b"transfer-encoding") => Self::TransferEncoding,
             17 if is(b"x-forwarded-proto") => Self::XForwardedProto,
             18 if is(b"proxy-authenticate") => Self::ProxyAuthenticate,
+            18 if is(b"permissions-policy") => Self::Security(SecurityHeader::PermissionsPolicy),
             19 if is(b"proxy-authorization") => Self::ProxyAuthorization,
+            19 if is(b"reporting-endpoints") => Self::Security(SecurityHeader::ReportingEndpoints),
+            22 if is(b"x-content-type-options") => Self::Security(SecurityHeader::XContentTypeOptions),
+            22 if is(b"access-control-max-age") => Self::Cors,
+            23 if is(b"content-security-policy") => Self::Security(SecurityHeader::ContentSecurityPolicy),
+            25 if is(b"strict-transport-security") => Self::Security(SecurityHeader::StrictTransportSecurity),
+            26 if is(b"cross-origin-opener-policy") => {
+                Self::Security(SecurityHeader::CrossOriginOpenerPolicy)
+            }
+            27 if is(b"access-control-allow-origin") => Self::Cors,
+            28 if is(b"access-control-allow-headers") || is(b"access-control-allow-methods") => Self::Cors,
+            28 if is(b"cross-origin-resource-policy") => {
+                Self::Security(SecurityHeader::CrossOriginResourcePolicy)
+            }
+            29 if is(b"access-control-expose-headers") => Self::Cors,
+            29 if is(b"access-control-request-method") => Self::AccessControlRequestMethod,
+            32 if is(b"access-control-allow-credentials") => Self::Cors,
+            35 if is(b"content-security-policy-report-only") => {
+                Self::Security(SecurityHeader::ContentSecurityPolicyReportOnly)
+            }
             _ => Self::Other,
         }
     }
@@ -139,10 +171,20 @@ impl Fields {
     }
 
     pub(crate) fn push(&mut self, name: &[u8], value: &[u8]) {
-        let known = Known::of(name);
+        self.push_known(Known::of(name), name, value);
+    }
+
+    /// Adds a field whose name is known already.
+    pub(crate) fn push_known(&mut self, known: Known, name: &[u8], value: &[u8]) {
         let name = self.store(name);
         let value = self.store(value);
         self.list.push(Field { name, value, known });
+    }
+
+    /// Takes out the fields that are not to be `kept`, by what is known of their names, and the names.
+    pub(crate) fn retain(&mut self, mut kept: impl FnMut(Known, &[u8]) -> bool) {
+        let Self { arena, list } = self;
+        list.retain(|field| kept(field.known, field.name.of(arena)));
     }
 
     /// Adds a field whose value `write` appends to the arena.
@@ -306,6 +348,9 @@ mod tests {
         assert_eq!(Known::of(b"x-FORWARDED-for"), Known::XForwardedFor);
         assert_eq!(Known::of(b"x-forwarded-fox"), Known::Other);
         assert_eq!(Known::of(b""), Known::Other);
+        for header in SecurityHeader::ALL {
+            assert_eq!(Known::of(header.name().as_bytes()), Known::Security(*header));
+        }
     }
 
     #[test]

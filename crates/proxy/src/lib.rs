@@ -17,6 +17,7 @@ mod h1;
 mod h2;
 mod h2io;
 mod head;
+mod headers;
 pub mod health;
 mod io;
 pub mod limit;
@@ -30,6 +31,7 @@ mod route;
 mod scratch;
 mod serve;
 pub mod sticky;
+mod template;
 #[cfg(test)]
 mod testing;
 mod tls;

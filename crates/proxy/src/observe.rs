@@ -11,9 +11,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 use veloflux_snapshot::compile::stable_hash;
+use veloflux_snapshot::headers::Headers;
 use veloflux_snapshot::limit::RateRule;
 use veloflux_snapshot::runtime::TenantState;
-use veloflux_snapshot::{Backend, Route, Tenant};
+use veloflux_snapshot::{Backend, Route, Snapshot, Tenant};
 use veloflux_waf::{Cause, Levels, Match, Record};
 
 use crate::accept::ConnectionInfo;
@@ -21,14 +22,16 @@ use crate::answer::Rejection;
 use crate::core::Core;
 use crate::firewall::Outcome;
 use crate::head::{Fields, Known, RequestHead};
+use crate::headers::{self, Recipient, Report};
 use crate::limit::{Limited, Quota};
 use crate::metrics::NO_TENANT;
 use crate::record::{
-    AccessEntry, EventAction, FirewallEvent, LimitEvent, LimitSummary, RequestId, RuleMatch, Termination,
-    Timestamp, TlsSession, WafCause, WafSummary, WafVerdict,
+    AccessEntry, CspEvent, EventAction, FirewallEvent, LimitEvent, LimitSummary, RequestId, RuleMatch,
+    Termination, Timestamp, TlsSession, WafCause, WafSummary, WafVerdict,
 };
+use crate::template::Values;
 
-/// Longest host, path, query and user agent in a log line, in bytes.
+/// Longest parts of a log line, in bytes.
 const MAX_HOST: usize = 255;
 const MAX_PATH: usize = 1024;
 const MAX_QUERY: usize = 1024;
@@ -36,6 +39,8 @@ const MAX_USER_AGENT: usize = 256;
 const MAX_METHOD: usize = 32;
 const MAX_MESSAGE: usize = 256;
 const MAX_VARIABLE: usize = 128;
+const MAX_URL: usize = 1024;
+const MAX_DIRECTIVE: usize = 128;
 
 /// Most rules in an access entry or an event; the engine bounds what it gathers, this bounds the line.
 const MAX_RULES: usize = 64;
@@ -68,11 +73,18 @@ pub(crate) struct Observation<'a> {
     /// The limits that the request was over.
     limited: Vec<Limited<'a>>,
     quota: Option<Quota<'a>>,
+    /// What is done to the response's header: nobody's, the tenant's, the route's, as far as the request has come.
+    header_policy: &'a Headers,
 }
 
 impl<'a> Observation<'a> {
     /// A request begins. `head` is what could be read of it.
-    pub(crate) fn begin(core: &'a Core, info: &'a ConnectionInfo, head: Option<&'a RequestHead>) -> Self {
+    pub(crate) fn begin(
+        core: &'a Core,
+        info: &'a ConnectionInfo,
+        head: Option<&'a RequestHead>,
+        snapshot: &'a Snapshot,
+    ) -> Self {
         core.shared.requests.fetch_add(1, Relaxed);
         let begun = core.now();
         Self {
@@ -98,6 +110,7 @@ impl<'a> Observation<'a> {
             outcome: None,
             limited: Vec::new(),
             quota: None,
+            header_policy: &snapshot.header_policy,
         }
     }
 
@@ -121,12 +134,14 @@ impl<'a> Observation<'a> {
         }
     }
 
-    pub(crate) fn tenant(&mut self, tenant: &Arc<Tenant>) {
+    pub(crate) fn tenant(&mut self, tenant: &'a Arc<Tenant>) {
+        self.header_policy = &tenant.header_policy;
         tenant.state.active.fetch_add(1, Relaxed);
         self.tenant = Some(tenant.clone());
     }
 
-    pub(crate) fn route(&mut self, route: &Route) {
+    pub(crate) fn route(&mut self, route: &'a Route) {
+        self.header_policy = &route.header_policy;
         self.route = Some(route.name.clone());
         self.levels = route.firewall.as_ref().map(|policy| policy.overlay.levels());
     }
@@ -150,11 +165,44 @@ impl<'a> Observation<'a> {
         }
     }
 
-    /// Tells the client what it has left.
-    pub(crate) fn tell_quota(&self, fields: &mut Fields) {
+    /// Makes the header of a response ready to go out: `own` are the backend's fields, or those of the answer that the
+    /// edge makes itself; `added` is what goes out beside them.
+    pub(crate) fn finish_header(&self, head: &RequestHead, own: &mut Fields, added: &mut Fields) {
+        added.push_known(Known::XRequestId, b"X-Request-Id", self.request_id().as_bytes());
         if let Some(quota) = &self.quota {
-            quota.write(fields);
+            quota.write(added);
         }
+        let to = Recipient {
+            request: self.values(head),
+            is_tls: self.is_tls(),
+            is_refused: self.termination == Termination::Rejected,
+        };
+        headers::finish(self.header_policy, &to, own, added);
+    }
+
+    /// What placeholders stand for.
+    pub(crate) fn values<'v>(&'v self, head: &'v RequestHead) -> Values<'v> {
+        Values { head, client: self.client, request_id: self.request_id() }
+    }
+
+    /// The request brings a report.
+    pub(crate) fn csp_report(&self, report: &Report<'_>) {
+        self.counters().csp_reports.fetch_add(1, Relaxed);
+        let Some(head) = self.head.filter(|_| self.core.event_log.is_on()) else { return };
+        let masker = &self.core.config.masker;
+        self.core.event_log.write(&CspEvent {
+            time: Timestamp::from_unix_us(self.unix_us),
+            request_id: self.id,
+            tenant: self.tenant_id(),
+            client: self.client,
+            host: masker.text(head.authority(), MAX_HOST),
+            document: masker.path(&*report.document, MAX_URL),
+            blocked: masker.path(&*report.blocked, MAX_URL),
+            directive: masker.text(&*report.directive, MAX_DIRECTIVE),
+            source: masker.path(&*report.source, MAX_URL),
+            line: report.line,
+            enforced: report.enforced,
+        });
     }
 
     /// A backend is asked.

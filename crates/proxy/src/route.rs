@@ -73,11 +73,13 @@ pub(crate) fn tenant<'s>(
     Ok(&entry.ok_or(NoSite::UnknownHost)?.tenant)
 }
 
-/// Finds the route of a request within its tenant: the first that fits, in the compiled order.
+/// Finds the route of a request within its tenant: the first that fits, in the compiled order. `method` is the
+/// request's, or the one that a preflight asks about.
 pub(crate) fn route<'s>(
     tenant: &'s Arc<Tenant>,
     host: &str,
     path: Cow<'s, [u8]>,
+    method: &[u8],
     head: &RequestHead,
 ) -> Result<Site<'s>, NoSite> {
     let mut wrong_method = false;
@@ -88,7 +90,7 @@ pub(crate) fn route<'s>(
         {
             continue;
         }
-        if !route.methods.is_empty() && !route.methods.iter().any(|m| m.as_bytes() == head.method()) {
+        if !route.methods.is_empty() && !route.methods.iter().any(|m| m.as_bytes() == method) {
             wrong_method = true;
             continue;
         }

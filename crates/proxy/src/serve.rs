@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use veloflux_model::process::DEFAULT_HTTPS_PORT;
+use veloflux_snapshot::headers::CSP_REPORT_PATH;
+use veloflux_snapshot::template::Template;
 use veloflux_snapshot::{Action, FirewallPolicy, OverLimit, Route, Snapshot};
 use veloflux_waf::Connection;
 
@@ -17,14 +19,16 @@ use crate::firewall::{Inspection, Refusal};
 use crate::forward::{Forward, forward};
 use crate::h1::parse::HeadError;
 use crate::head::{BodyLength, Fields, Known, RequestHead, ResponseHead};
+use crate::headers;
 use crate::limit::{self, Subject};
 use crate::observe::Observation;
 use crate::route::{self, NoSite, Site};
+use crate::template;
 
 /// Serves one request.
 pub(crate) async fn serve<C: Client>(core: &Core, info: &ConnectionInfo, head: &RequestHead, client: &mut C) {
     let snapshot = core.snapshot();
-    let mut observed = Observation::begin(core, info, Some(head));
+    let mut observed = Observation::begin(core, info, Some(head), &snapshot);
     let mut inspection = Inspection::off();
     *client.pacer() = None;
     if let Err(rejection) = stages(core, &snapshot, info, head, client, &mut inspection, &mut observed).await
@@ -50,9 +54,14 @@ async fn stages<'s, C: Client>(
     let tenant = route::tenant(snapshot, &host, info.sni.as_deref())?;
     observed.tenant(tenant);
     if let Some(port) = info.redirect {
-        return redirect_to_https(port, head, client, &host, observed).await;
+        return redirect_to_https(port, head, client, observed).await;
     }
-    let found = route::route(tenant, &host, route::normal_path(head.path()), head);
+    let find = |method| route::route(tenant, &host, route::normal_path(head.path()), method, head);
+    let preflight = headers::preflight_method(head)
+        .and_then(|method| find(method).ok())
+        .filter(|site| site.route.header_policy.cors.is_some());
+    let is_preflight = preflight.is_some();
+    let found = preflight.map_or_else(|| find(head.method()), Ok);
     if let Ok(site) = &found {
         observed.route(site.route);
     }
@@ -77,7 +86,19 @@ async fn stages<'s, C: Client>(
         }
         None => None,
     };
+    if let Some(limits) = tenant.csp_reports.as_ref().filter(|_| headers::is_report(head)) {
+        let subject = Subject { head, path: CSP_REPORT_PATH.as_bytes(), route: None, client: chain.client };
+        let _places = limit::admit(core, tenant, limits, &subject, info, client, observed).await?;
+        let clock = answer_clock(observed);
+        headers::take_reports(head, client, &clock, observed).await?;
+        return own_response(head, client, 204, Fields::default(), &[], &clock, observed).await;
+    }
     let site = found?;
+    if is_preflight {
+        // It asks only whether a request may be made; nothing of it goes any further.
+        let clock = answer_clock(observed);
+        return own_response(head, client, 204, Fields::default(), &[], &clock, observed).await;
+    }
 
     if let BodyLength::Known(n) = head.body
         && n > site.route.max_body_bytes
@@ -106,13 +127,13 @@ async fn stages<'s, C: Client>(
         }
         Action::Redirect { status, location } => {
             let mut fields = Fields::default();
-            fields.push(b"Location", &fill_location(location, &host, &site.path, head));
-            own_response(client, *status, fields, &[], &clock(site.route, observed), observed).await
+            fields.push_with(b"Location", |to| template::fill(location, &observed.values(head), to));
+            own_response(head, client, *status, fields, &[], &clock(site.route, observed), observed).await
         }
         Action::Respond { status, content_type, body } => {
             let mut fields = Fields::default();
             fields.push(b"Content-Type", content_type.as_bytes());
-            own_response(client, *status, fields, body, &clock(site.route, observed), observed).await
+            own_response(head, client, *status, fields, body, &clock(site.route, observed), observed).await
         }
     }
 }
@@ -176,7 +197,8 @@ pub(crate) async fn refuse_head<C: Client>(
     error: HeadError,
     client: &mut C,
 ) {
-    let mut observed = Observation::begin(core, info, None);
+    let snapshot = core.snapshot();
+    let mut observed = Observation::begin(core, info, None, &snapshot);
     let rejection = match error {
         HeadError::Malformed(why) => Rejection::BadRequest(why),
         HeadError::Version => Rejection::UnsupportedVersion,
@@ -214,30 +236,34 @@ async fn refuse<C: Client>(
     if let Some(allow) = allow {
         fields.push(b"Allow", allow.as_bytes());
     }
-    let clock = Clock { now: observed.begun, first_byte: ANSWER_TIMEOUT, idle: ANSWER_TIMEOUT, total: None };
+    let clock = answer_clock(observed);
     // A client that does not take its refusal is no further concern.
-    let _ = own_response(client, answer.status, fields, answer.body.as_bytes(), &clock, observed).await;
+    let _ = own_response(head, client, answer.status, fields, answer.body.as_bytes(), &clock, observed).await;
 }
 
-/// How long a client may take to read a refusal.
+/// The deadlines of what the edge answers without anybody else.
+fn answer_clock(observed: &Observation<'_>) -> Clock {
+    Clock { now: observed.begun, first_byte: ANSWER_TIMEOUT, idle: ANSWER_TIMEOUT, total: None }
+}
+
+/// How long a client may take to read such an answer.
 const ANSWER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Sends a response that the edge makes itself.
 async fn own_response<C: Client>(
+    request: &RequestHead,
     client: &mut C,
     status: u16,
-    mut fields: Fields,
+    fields: Fields,
     body: &[u8],
     clock: &Clock,
     observed: &mut Observation<'_>,
 ) -> Result<(), Rejection> {
-    if fields.iter().all(|(known, ..)| known != Known::XRequestId) {
-        fields.push(b"X-Request-Id", observed.request_id().as_bytes());
-    }
-    observed.tell_quota(&mut fields);
     let length = if body.is_empty() { BodyLength::None } else { BodyLength::Known(body.len() as u64) };
-    let head = ResponseHead { status, body: length, ..ResponseHead::default() };
-    client.start(&OutgoingResponse { status, head: &head, added: &fields, body: length, upgrade: false })?;
+    let mut head = ResponseHead { fields, status, body: length, ..ResponseHead::default() };
+    let mut added = Fields::default();
+    observed.finish_header(request, &mut head.fields, &mut added);
+    client.start(&OutgoingResponse { status, head: &head, added: &added, body: length, upgrade: false })?;
     observed.status = status;
     exchange::send_all(client, body, clock).await?;
     exchange::end(client, clock).await?;
@@ -250,43 +276,16 @@ async fn redirect_to_https<C: Client>(
     port: u16,
     head: &RequestHead,
     client: &mut C,
-    host: &str,
     observed: &mut Observation<'_>,
 ) -> Result<(), Rejection> {
     let mut fields = Fields::default();
-    let template = match port {
-        DEFAULT_HTTPS_PORT => "https://{host}{path}{query}".to_owned(),
-        port => format!("https://{{host}}:{port}{{path}}{{query}}"),
+    let location = match port {
+        DEFAULT_HTTPS_PORT => Template::parse("https://{host}{path}{query}"),
+        port => Template::parse(&format!("https://{{host}}:{port}{{path}}{{query}}")),
     };
-    fields.push(b"Location", &fill_location(&template, host, head.path(), head));
-    let clock = Clock { now: observed.begun, first_byte: ANSWER_TIMEOUT, idle: ANSWER_TIMEOUT, total: None };
-    own_response(client, 308, fields, &[], &clock, observed).await
-}
-
-/// Fills a Location template. What comes from the request is visible ASCII or above, as the head reader has
-/// checked, so it cannot end the header line.
-fn fill_location(template: &str, host: &str, path: &[u8], head: &RequestHead) -> Vec<u8> {
-    let mut location = Vec::with_capacity(template.len() + path.len() + head.query().len());
-    let mut rest = template;
-    while let Some(open) = rest.find('{') {
-        location.extend_from_slice(&rest.as_bytes()[..open]);
-        rest = &rest[open..];
-        let close = rest.find('}').map_or(rest.len(), |at| at + 1);
-        match &rest[..close] {
-            "{host}" => location.extend_from_slice(host.as_bytes()),
-            "{path}" => location.extend_from_slice(path),
-            "{query}" => {
-                if head.has_query {
-                    location.push(b'?');
-                    location.extend_from_slice(head.query());
-                }
-            }
-            other => location.extend_from_slice(other.as_bytes()),
-        }
-        rest = &rest[close..];
-    }
-    location.extend_from_slice(rest.as_bytes());
-    location
+    fields.push_with(b"Location", |to| template::fill(&location, &observed.values(head), to));
+    let clock = answer_clock(observed);
+    own_response(head, client, 308, fields, &[], &clock, observed).await
 }
 
 impl From<NoSite> for Rejection {
@@ -307,21 +306,5 @@ impl From<Refusal> for Rejection {
             Refusal::Internal => Self::Internal,
             Refusal::Undecodable => Self::Undecodable,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn location_templates_are_filled() {
-        let mut head = RequestHead::default();
-        head.query = head.fields.store(b"a=1");
-        head.has_query = true;
-        let fill = |template| String::from_utf8(fill_location(template, "x.test", b"/p", &head)).unwrap();
-        assert_eq!(fill("https://{host}{path}{query}"), "https://x.test/p?a=1");
-        assert_eq!(fill("/fixed"), "/fixed");
-        assert_eq!(fill("/{other}/{host"), "/{other}/{host");
     }
 }

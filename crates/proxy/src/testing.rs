@@ -78,13 +78,21 @@ pub(crate) fn snapshot_of(pools: Vec<Pool>) -> Arc<Snapshot> {
         },
         firewall: None,
         limits: None,
+        header_policy: Arc::default(),
     });
     let tenant = Tenant {
         routes: routes.collect(),
         certificates: Vec::new(),
         limits: None,
+        header_policy: Arc::default(),
+        csp_reports: None,
         state: Registry::default().tenant(&id),
         id,
     };
-    Arc::new(Snapshot { revision: 1, tenants: vec![Arc::new(tenant)], hosts: HostTable::default() })
+    Arc::new(Snapshot {
+        revision: 1,
+        tenants: vec![Arc::new(tenant)],
+        hosts: HostTable::default(),
+        header_policy: Arc::default(),
+    })
 }

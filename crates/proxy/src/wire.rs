@@ -1,6 +1,6 @@
-//! The HTTP/1 readers, and the reader of limits' keys, on bytes alone, one request at a time, for fuzzing and measuring
-//! them. A connection feeds the
-//! same readers as bytes arrive, which [`read_request`] does too, in pieces of any size.
+//! The HTTP/1 readers, and the readers of limits' keys and of browsers' reports, on bytes alone, one request at a time,
+//! for fuzzing and measuring them. A connection feeds the same readers as bytes arrive, which [`read_request`] does too,
+//! in pieces of any size.
 
 use std::sync::LazyLock;
 
@@ -9,6 +9,7 @@ use veloflux_snapshot::limit::KeyPart;
 use crate::h1::body::{Decoder, Part};
 use crate::h1::parse::{self, HeadLimits, HeadScanner};
 use crate::head::RequestHead;
+pub use crate::headers::{MAX_REPORTS, Report, read_reports};
 use crate::limit::{KeyHash, Subject};
 
 /// Bounds of a head here, small so that they are met.

@@ -9,6 +9,7 @@
 
 mod certificate;
 mod firewall;
+mod headers;
 mod limits;
 mod pool;
 mod ring;
@@ -132,7 +133,7 @@ pub fn compile(
     }
     Report::none_or(&inputs.state_file, compiler.problems)?;
     tenants.sort_by(|a, b| a.id.cmp(&b.id));
-    Ok(Snapshot { revision, tenants, hosts })
+    Ok(Snapshot { revision, tenants, hosts, header_policy: headers::nobodys() })
 }
 
 /// What is gathered and shared while one state is compiled.
@@ -178,8 +179,10 @@ impl<'a> Compiler<'a> {
             .collect();
         let limits = self.limits(tenant, None);
         let routes = self.routes(tenant, &pools, limits.as_ref());
+        let header_policy = headers::of_tenant(tenant);
+        let csp_reports = self.csp_reports(tenant);
         let state = self.registry.tenant(&id);
-        Tenant { id, routes, certificates, limits, state }
+        Tenant { id, routes, certificates, limits, header_policy, csp_reports, state }
     }
 
     /// The tenant's host names with the certificate to present for each.

@@ -5,9 +5,11 @@
 //! [`runtime`] and is found again by id, so that a reload of one tenant disturbs no other.
 
 pub mod compile;
+pub mod headers;
 pub mod limit;
 pub mod publish;
 pub mod runtime;
+pub mod template;
 
 pub use compile::{Inputs, Lapsed, compile};
 pub use publish::{CachedReader, Publisher, Reader};
@@ -27,6 +29,8 @@ pub struct Snapshot {
     pub tenants: Vec<Arc<Tenant>>,
     /// Which tenant owns a host name.
     pub hosts: HostTable<HostEntry>,
+    /// What happens to header fields of responses that belong to no tenant.
+    pub header_policy: Arc<headers::Headers>,
 }
 
 impl Snapshot {
@@ -117,6 +121,10 @@ pub struct Tenant {
     pub certificates: Vec<Certificate>,
     /// What limits requests that no route takes; `None`: nothing does.
     pub limits: Option<Arc<limit::Limits>>,
+    /// What happens to header fields of responses that no route makes.
+    pub header_policy: Arc<headers::Headers>,
+    /// How often clients may report what a Content-Security-Policy stopped; `None`: no reports are taken.
+    pub csp_reports: Option<Arc<limit::Limits>>,
     /// Counters that outlive the snapshot.
     pub state: Arc<TenantState>,
 }
@@ -171,6 +179,8 @@ pub struct Route {
     pub firewall: Option<Arc<FirewallPolicy>>,
     /// What limits its requests; `None`: nothing does.
     pub limits: Option<Arc<limit::Limits>>,
+    /// What happens to header fields.
+    pub header_policy: Arc<headers::Headers>,
 }
 
 /// A path condition. Paths are compared after percent-decoding of unreserved characters and dot-segment removal
@@ -193,12 +203,12 @@ pub enum Action {
         /// Removed from the start of the path before forwarding (on a segment boundary).
         strip_prefix: Option<Box<str>>,
     },
-    /// Answer with a redirect. `location` may hold `{host}`, `{path}` and `{query}` (with its `?`).
+    /// Answer with a redirect.
     Redirect {
         /// 301, 302, 303, 307 or 308.
         status: u16,
-        /// Template of the Location header.
-        location: Box<str>,
+        /// The Location header.
+        location: template::Template,
     },
     /// Answer with a fixed response.
     Respond {

@@ -74,6 +74,8 @@ pub struct TenantState {
     pub waf_undecodable: AtomicU64,
     /// Requests refused for any other reason (limits, bad host, no backend).
     pub rejected: AtomicU64,
+    /// Reports of what a Content-Security-Policy stopped.
+    pub csp_reports: AtomicU64,
     /// What the firewall's rules remember from one request to the next.
     pub collections: TenantCollections,
 }
@@ -212,6 +214,7 @@ impl TenantState {
             waf_over_budget: AtomicU64::new(0),
             waf_undecodable: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
+            csp_reports: AtomicU64::new(0),
             collections: collections.tenant(),
         }
     }

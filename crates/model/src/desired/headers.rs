@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::located::At;
-use crate::value::{Count, CorsOrigin, HeaderName, HeaderTemplate, HeaderText, Method};
+use crate::value::{CorsOrigin, Count, HeaderName, HeaderTemplate, HeaderText, Method};
 
 /// Security headers on every response. What a route leaves out is the tenant's; a route that names a preset starts
 /// from that alone.

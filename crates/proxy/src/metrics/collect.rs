@@ -84,6 +84,9 @@ fn tenants(families: &mut Families<'_>, rows: &[(&str, Totals)]) -> fmt::Result 
         totals.waf_undecodable
     })?;
     count("veloflux_rejected", "Requests refused for other reasons", |totals| totals.rejected)?;
+    count("veloflux_csp_reports", "Reports of what a Content-Security-Policy stopped", |totals| {
+        totals.csp_reports
+    })?;
     let mut gauge = |name: &str, help: &str, value: fn(&Totals) -> u64| {
         families.gauges(
             name,
@@ -284,6 +287,7 @@ struct Totals {
     waf_over_budget: u64,
     waf_undecodable: u64,
     rejected: u64,
+    csp_reports: u64,
     collections_entries: u64,
     collections_bytes: u64,
     collections_evicted: u64,
@@ -303,6 +307,7 @@ impl Totals {
         self.waf_over_budget += state.waf_over_budget.load(Relaxed);
         self.waf_detected += state.waf_detected.load(Relaxed);
         self.rejected += state.rejected.load(Relaxed);
+        self.csp_reports += state.csp_reports.load(Relaxed);
         let usage = state.collections.usage();
         self.collections_entries += usage.entries();
         self.collections_bytes += usage.bytes();

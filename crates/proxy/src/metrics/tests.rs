@@ -32,11 +32,18 @@ fn tenants(count: usize) -> Arc<Snapshot> {
             routes: Vec::new(),
             certificates: Vec::new(),
             limits: None,
+            header_policy: Arc::default(),
+            csp_reports: None,
             state: registry.tenant(&id),
             id,
         })
     });
-    Arc::new(Snapshot { revision: 7, tenants: tenants.collect(), hosts: HostTable::default() })
+    Arc::new(Snapshot {
+        revision: 7,
+        tenants: tenants.collect(),
+        hosts: HostTable::default(),
+        header_policy: Arc::default(),
+    })
 }
 
 #[track_caller]

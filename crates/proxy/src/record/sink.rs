@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{AccessEntry, FirewallEvent, LimitEvent};
+use super::{AccessEntry, CspEvent, FirewallEvent, LimitEvent};
 
 /// Bytes that may wait in one core's buffer.
 const MAX_BUFFERED_BYTES: usize = 8 * 1024 * 1024;
@@ -48,12 +48,14 @@ pub trait Entry: Serialize + sealed::Sealed {}
 impl Entry for AccessEntry<'_> {}
 impl Entry for FirewallEvent<'_> {}
 impl Entry for LimitEvent<'_> {}
+impl Entry for CspEvent<'_> {}
 
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::AccessEntry<'_> {}
     impl Sealed for super::FirewallEvent<'_> {}
     impl Sealed for super::LimitEvent<'_> {}
+    impl Sealed for super::CspEvent<'_> {}
 }
 
 /// A log; off by default. Clones are the same log; its thread ends when the last of them and of their [`Lines`] is

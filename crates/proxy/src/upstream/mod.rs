@@ -19,6 +19,7 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use veloflux_snapshot::headers::FieldRules;
 use veloflux_snapshot::runtime::BackendState;
 use veloflux_snapshot::{Backend as Target, BackendAddress, BackendProtocol, BackendTls, Pool};
 
@@ -44,8 +45,10 @@ pub(crate) struct OutgoingRequest<'a> {
     pub(crate) head: &'a RequestHead,
     pub(crate) target: Cow<'a, [u8]>,
     pub(crate) host: &'a [u8],
-    /// Fields that the edge adds (forwarding fields, request id).
+    /// Fields that the edge adds (forwarding fields, request id, those of rules).
     pub(crate) added: &'a Fields,
+    /// The route's rules, for what they leave out.
+    pub(crate) rules: &'a FieldRules,
     pub(crate) body: BodyLength,
     pub(crate) upgrading: bool,
 }
@@ -75,7 +78,7 @@ impl OutgoingRequest<'_> {
                 Known::Other => is_forwarding_header(name),
                 _ => false,
             };
-            if !replaced && !stays_behind(known, name, fields, nominated) {
+            if !replaced && !stays_behind(known, name, fields, nominated) && !self.rules.removes(name) {
                 write(name, value);
             }
         }

@@ -9,8 +9,9 @@ use veloflux_model::At;
 use veloflux_model::desired::{self, PathPattern};
 use veloflux_model::value::{ByteSize, Hostname, PathText, Period};
 
-use super::Compiler;
+use super::{Compiler, headers};
 use crate::limit::Limits;
+use crate::template::Template;
 use crate::{Action, FirewallPolicy, PathMatch, Pool, Route, Timeouts};
 
 /// Longest request body where nothing else is said, in bytes.
@@ -87,7 +88,7 @@ fn compile(
         },
         desired::Action::Redirect(redirect) => Action::Redirect {
             status: redirect.status.get_u16(),
-            location: redirect.location.as_str().into(),
+            location: Template::parse(redirect.location.as_str()),
         },
         desired::Action::Respond(respond) => Action::Respond {
             status: respond.status.get_u16(),
@@ -112,6 +113,7 @@ fn compile(
         timeouts: timeouts(&tenant.timeouts.refined_by(&route.timeouts)),
         firewall,
         limits,
+        header_policy: headers::of_route(tenant, route),
     })
 }
 
