@@ -13,6 +13,7 @@ mod exchange;
 mod firewall;
 mod forwarding;
 mod harness;
+mod headers;
 mod limits;
 mod malformed;
 mod operations;
