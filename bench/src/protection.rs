@@ -11,7 +11,10 @@ pub(crate) struct Protection {
 }
 
 /// Every protection that is measured, by itself and all together.
-pub(crate) const PROTECTIONS: &[Protection] = &[Protection {
-    name: "limits",
-    tenant: &["limits: {rates: [{name: client, key: [client], rate: 1000000/s}]}"],
-}];
+pub(crate) const PROTECTIONS: &[Protection] = &[
+    Protection {
+        name: "limits",
+        tenant: &["limits: {rates: [{name: client, key: [client], rate: 1000000/s}]}"],
+    },
+    Protection { name: "headers", tenant: &["security_headers: {preset: balanced}"] },
+];

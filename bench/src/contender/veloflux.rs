@@ -81,7 +81,11 @@ reload: {{watch: false}}
 fn state_file(scenario: &Scenario, protections: &[Protection], upstream: SocketAddr) -> String {
     let firewall = if scenario.firewall { "{mode: block, paranoia_level: 1}" } else { "{mode: 'off'}" };
     let lines = protections.iter().flat_map(|protection| protection.tenant);
-    let lines = lines.fold(String::new(), |text, line| text + "    " + line + "\n");
+    let mut lines = lines.fold(String::new(), |text, line| text + "    " + line + "\n");
+    if !lines.contains("security_headers:") {
+        // The one protection that is on by default; the contenders beside it add no header either.
+        lines.push_str("    security_headers: {preset: 'off'}\n");
+    }
     format!(
         "tenants:
   - name: bench

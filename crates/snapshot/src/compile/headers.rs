@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use veloflux_model::At;
 use veloflux_model::desired::{self, Preset, SecurityHeaders};
-use veloflux_model::value::{Count, HeaderName};
+use veloflux_model::value::{Count, HeaderName, HeaderText, Method};
 
 use super::{Compiler, stable_hash};
 use crate::headers::{
@@ -164,7 +164,7 @@ fn rows(given: &SecurityHeaders, preset: Preset) -> [Row<'_>; 9] {
 fn field(row: &Row<'_>) -> Option<SecurityField> {
     let (preset_value, preset_merge) = row.preset.unzip();
     let own = row.own.map(At::value);
-    let value = own.and_then(|own| own.value.as_ref()).map(|value| value.as_str()).or(preset_value)?;
+    let value = own.and_then(|own| own.value.as_ref()).map(HeaderText::as_str).or(preset_value)?;
     let merge = match own.and_then(|own| own.merge) {
         Some(desired::Merge::Off) => return None,
         Some(desired::Merge::Keep) => Merge::Keep,
@@ -193,7 +193,7 @@ fn cors(route: &desired::Route, given: &desired::Cors) -> Cors {
         names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ").into_boxed_str()
     };
     let methods = if given.methods.is_empty() { &route.methods } else { &given.methods };
-    let methods: Vec<&str> = methods.iter().map(|method| method.as_str()).collect();
+    let methods: Vec<&str> = methods.iter().map(Method::as_str).collect();
     Cors {
         origins: given.origins.iter().map(|allowed| origin(allowed)).collect(),
         methods: if methods.is_empty() { DEFAULT_METHODS.into() } else { methods.join(", ").into() },
@@ -224,7 +224,7 @@ impl Compiler<'_> {
                     key,
                     methods: Vec::new(),
                     path: None,
-                    pace: Pace::new(per_min, Duration::from_secs(60), per_min),
+                    pace: Pace::new(per_min, Duration::from_mins(1), per_min),
                     cost: 1,
                     action: LimitAction::Reject,
                     dry_run: false,
