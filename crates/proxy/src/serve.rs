@@ -8,6 +8,7 @@ use veloflux_snapshot::{Action, FirewallPolicy, OverLimit, Route, Snapshot};
 use veloflux_waf::Connection;
 
 use crate::accept::ConnectionInfo;
+use crate::access;
 use crate::answer::{self, Rejection};
 use crate::client_addr;
 use crate::core::Core;
@@ -59,6 +60,7 @@ async fn stages<'s, C: Client>(
         head.fields.values(Known::Forwarded),
     );
     observed.client(chain.client);
+    access::judge(snapshot, site.route, observed)?;
 
     if let BodyLength::Known(n) = head.body
         && n > site.route.max_body_bytes

@@ -7,6 +7,7 @@
 //! then exact path before prefix; then the longer path; then more conditions (headers, and methods as one); then
 //! document order. A route with both exact and wildcard hosts stands in both places.
 
+mod access;
 mod certificate;
 mod firewall;
 mod pool;
@@ -14,6 +15,7 @@ mod ring;
 mod route;
 mod verify;
 
+pub use access::{AccessData, access, lists_named};
 pub use ring::{MAX_RING_POINTS, stable_hash};
 pub use verify::AcceptsAnyCertificateDangerously;
 
@@ -45,6 +47,8 @@ pub struct Inputs {
     pub rulesets: HashMap<String, Result<Arc<Ruleset>, String>>,
     /// The version used where a policy names none.
     pub active_ruleset: Option<String>,
+    /// What IP and country rules are judged by: every list of [`lists_named`], and the process's databases.
+    pub access: AccessData,
     /// The most that a policy may set as its work budget, in per cent.
     pub max_work_budget_percent: u32,
     /// The authorities that the system trusts.
@@ -131,7 +135,14 @@ pub fn compile(
     }
     Report::none_or(&inputs.state_file, compiler.problems)?;
     tenants.sort_by(|a, b| a.id.cmp(&b.id));
-    Ok(Snapshot { revision, tenants, hosts })
+    Ok(Snapshot {
+        revision,
+        tenants,
+        hosts,
+        geo: inputs.access.geo.clone(),
+        metrics_access: None,
+        data_files: Vec::new(),
+    })
 }
 
 /// What is gathered and shared while one state is compiled.

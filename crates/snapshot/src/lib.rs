@@ -4,16 +4,22 @@
 //! every core without a lock. What must outlive a snapshot (counters, health, connection pools' keys) lives in
 //! [`runtime`] and is found again by id, so that a reload of one tenant disturbs no other.
 
+pub mod access;
 pub mod compile;
+pub mod geo;
 pub mod publish;
 pub mod runtime;
 
+pub use access::{AccessAction, AccessPolicy, AccessRule};
 pub use compile::{Inputs, Lapsed, compile};
+pub use geo::{Geo, GeoDatabase, Origin};
 pub use publish::{CachedReader, Publisher, Reader};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+use veloflux_model::addresses::AddressList;
 
 use runtime::{BackendState, PoolState, TenantState};
 
@@ -26,6 +32,32 @@ pub struct Snapshot {
     pub tenants: Vec<Arc<Tenant>>,
     /// Which tenant owns a host name.
     pub hosts: HostTable<HostEntry>,
+    /// Where addresses are, if the process has geographic databases.
+    pub geo: Option<Arc<Geo>>,
+    /// Whom the metrics listener answers; `None`: everybody.
+    pub metrics_access: Option<Arc<AccessPolicy>>,
+    /// The lists of addresses and the databases that it uses, those of the process among them.
+    pub data_files: Vec<DataFile>,
+}
+
+/// A list of addresses or a geographic database, and how it stands.
+#[derive(Debug, Clone)]
+pub struct DataFile {
+    /// Its path as the process sees it.
+    pub path: Arc<str>,
+    /// What it is.
+    pub kind: DataKind,
+    /// Why what the file holds now is refused; what it held before is in force then. `None`: what it holds is in force.
+    pub refused: Option<Arc<str>>,
+}
+
+/// What a data file is.
+#[derive(Debug, Clone)]
+pub enum DataKind {
+    /// A list of addresses.
+    List(Arc<AddressList>),
+    /// A geographic database.
+    Database(Arc<GeoDatabase>),
 }
 
 impl Snapshot {
@@ -164,6 +196,8 @@ pub struct Route {
     pub max_body_bytes: u64,
     /// Time limits.
     pub timeouts: Timeouts,
+    /// IP and country rules, all of which a request has to pass: the tenant's, then the route's.
+    pub access: Box<[Arc<AccessPolicy>]>,
     /// The firewall policy in force here; `None`: the firewall is off for this route.
     pub firewall: Option<Arc<FirewallPolicy>>,
 }
@@ -230,6 +264,9 @@ pub struct Pool {
     pub backends: Vec<Backend>,
     /// Points of the consistent-hash ring, sorted: (hash, index into `backends`); empty unless `IpHash`.
     pub ring: Vec<(u64, u16)>,
+    /// Kilometres from each country, by its index, to each backend, one row after the other; empty unless
+    /// `GeoProximity`.
+    pub distances: Vec<u16>,
     /// The protocol spoken to the backends.
     pub protocol: BackendProtocol,
     /// TLS to the backends; `None`: plain TCP.
@@ -261,6 +298,8 @@ pub enum Algorithm {
     IpHash,
     /// The better of two random backends by moving-average latency times requests in flight.
     RandomTwo,
+    /// Those nearest to the client's country; among them smooth weighted round robin.
+    GeoProximity,
 }
 
 /// One address in a pool.

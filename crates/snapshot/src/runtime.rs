@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, Weak};
 
+use crate::AccessRule;
 use veloflux_waf::collections::{ProcessCollections, TenantCollections};
 
 /// Health and load of one backend.
@@ -72,6 +73,10 @@ pub struct TenantState {
     pub waf_over_budget: AtomicU64,
     /// Responses that the firewall could not decode, withheld or not.
     pub waf_undecodable: AtomicU64,
+    /// Requests refused by IP and country rules, by [`AccessRule`](crate::AccessRule) in the order of its `ALL`.
+    pub access_blocked: [AtomicU64; AccessRule::ALL.len()],
+    /// Requests that these rules would have refused, but for `action: log`.
+    pub access_logged: [AtomicU64; AccessRule::ALL.len()],
     /// Requests refused for any other reason (limits, bad host, no backend).
     pub rejected: AtomicU64,
     /// What the firewall's rules remember from one request to the next.
@@ -145,6 +150,8 @@ impl TenantState {
             waf_units: AtomicU64::new(0),
             waf_over_budget: AtomicU64::new(0),
             waf_undecodable: AtomicU64::new(0),
+            access_blocked: Default::default(),
+            access_logged: Default::default(),
             rejected: AtomicU64::new(0),
             collections: collections.tenant(),
         }

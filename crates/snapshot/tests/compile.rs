@@ -14,6 +14,7 @@ use veloflux_waf::{MemFiles, Ruleset, Source};
 
 fn inputs() -> Inputs {
     Inputs {
+        access: AccessData::default(),
         max_work_budget_percent: 400,
         state_file: "state.yaml".to_owned(),
         files: HashMap::new(),

@@ -4,6 +4,7 @@
 
 mod address;
 mod cidr;
+mod country;
 mod header;
 mod hostname;
 mod name;
@@ -17,6 +18,7 @@ mod unit;
 
 pub use address::{BackendAddress, ListenAddress};
 pub use cidr::Cidr;
+pub use country::{Country, ListedCountry};
 pub use header::{HeaderName, HeaderText, Method};
 pub use hostname::Hostname;
 pub use name::{Name, TenantId, Version};

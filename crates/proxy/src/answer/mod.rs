@@ -38,6 +38,8 @@ pub enum Rejection {
     NoRoute,
     /// A route matches but for the method.
     MethodNotAllowed,
+    /// IP and country rules refused.
+    Denied,
     /// The firewall refused.
     Blocked {
         /// The status that the policy asks for, usually 403.
@@ -108,7 +110,7 @@ impl Rejection {
             Self::ClientGone => 499,
             // A policy cannot turn a refusal into a success.
             Self::Blocked { status } if (400..600).contains(status) => *status,
-            Self::Blocked { .. } => 403,
+            Self::Blocked { .. } | Self::Denied => 403,
             Self::Internal => 500,
             Self::UnsupportedTransferCoding => 501,
             Self::BackendFailed | Self::Undecodable => 502,
@@ -184,6 +186,10 @@ impl Words {
             Rejection::Undecodable => {
                 ("Bad gateway", "The site answered in a content coding that cannot be checked here.")
             }
+            Rejection::Denied => (
+                "Access denied",
+                "Requests from your address are not accepted here. If yours should be, tell the site's owner the request id.",
+            ),
             Rejection::Blocked { .. } => (
                 "Request blocked",
                 "The request looks like an attack and was refused. If it was not one, tell the site's owner the request id.",
@@ -250,7 +256,7 @@ mod tests {
 
     const ID: &str = "0192f3a4-5b6c-7d8e-9f01-23456789abcd";
 
-    fn every_rejection() -> [(&'static str, Rejection); 19] {
+    fn every_rejection() -> [(&'static str, Rejection); 20] {
         [
             (
                 "bad-request",
@@ -267,6 +273,7 @@ mod tests {
             ("unknown-host", Rejection::UnknownHost),
             ("no-route", Rejection::NoRoute),
             ("method-not-allowed", Rejection::MethodNotAllowed),
+            ("denied", Rejection::Denied),
             ("blocked", Rejection::Blocked { status: 403 }),
             ("no-backend", Rejection::NoBackend),
             ("backend-failed", Rejection::BackendFailed),

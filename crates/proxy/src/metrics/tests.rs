@@ -3,12 +3,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use veloflux_snapshot::runtime::Registry;
-use veloflux_snapshot::{Algorithm, HostTable, Tenant};
+use veloflux_snapshot::{Algorithm, Tenant};
 use veloflux_waf::collections::{Change, Collections as _, EntryKey, Kind, Update};
 
 use super::*;
 use crate::record::Target;
-use crate::testing::{EJECTION, pool_of, snapshot_of};
+use crate::testing::{EJECTION, empty_snapshot, pool_of, snapshot_of};
 
 fn metrics_of(snapshot: Arc<Snapshot>) -> (Metrics, Arc<ProcessCounters>) {
     let process = Arc::new(ProcessCounters::new(&Registry::default()));
@@ -28,7 +28,7 @@ fn tenants(count: usize) -> Arc<Snapshot> {
         let id: Arc<str> = format!("t{number:04}").into();
         Arc::new(Tenant { routes: Vec::new(), certificates: Vec::new(), state: registry.tenant(&id), id })
     });
-    Arc::new(Snapshot { revision: 7, tenants: tenants.collect(), hosts: HostTable::default() })
+    Arc::new(Snapshot { revision: 7, tenants: tenants.collect(), ..empty_snapshot() })
 }
 
 #[track_caller]
@@ -133,7 +133,7 @@ async fn ask(request: &[u8], ready: bool) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let metrics = Arc::new(metrics_of(tenants(1)).0);
-    tokio::spawn(serve(listener, metrics, move || ready, std::future::pending()));
+    tokio::spawn(serve(listener, metrics, move || ready, |_| true, std::future::pending()));
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request).await.unwrap();
     let mut response = String::new();

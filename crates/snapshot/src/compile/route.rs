@@ -10,7 +10,7 @@ use veloflux_model::desired::{self, PathPattern};
 use veloflux_model::value::{ByteSize, Hostname, PathText, Period};
 
 use super::Compiler;
-use crate::{Action, FirewallPolicy, PathMatch, Pool, Route, Timeouts};
+use crate::{AccessPolicy, Action, FirewallPolicy, PathMatch, Pool, Route, Timeouts};
 
 /// Longest request body where nothing else is said, in bytes.
 const DEFAULT_MAX_BODY_BYTES: u64 = 10 << 20;
@@ -22,6 +22,7 @@ impl<'a> Compiler<'a> {
         pools: &HashMap<&str, Arc<Pool>>,
     ) -> Vec<Route> {
         let inherited = self.policy(tenant.name.position(), &tenant.firewall);
+        let everywhere = self.access(&tenant.access);
         let mut routes = Vec::with_capacity(tenant.routes.len());
         for route in &tenant.routes {
             let policy = if route.firewall.is_empty() {
@@ -29,6 +30,9 @@ impl<'a> Compiler<'a> {
             } else {
                 self.policy(route.name.position(), &tenant.firewall.refined_by(&route.firewall))
             };
+            let own = self.access(&route.access);
+            let of_tenant = everywhere.clone().filter(|_| route.access.inherits());
+            let access: Box<[Arc<AccessPolicy>]> = of_tenant.into_iter().chain(own).collect();
             let (wildcard, exact): (Vec<&Hostname>, Vec<&Hostname>) =
                 route.hosts.iter().map(At::value).partition(|host| host.wildcard_parent().is_some());
             let groups = [(HostRank::Exact, exact), (HostRank::Wildcard, wildcard)];
@@ -38,7 +42,8 @@ impl<'a> Compiler<'a> {
             }
             for (rank, hosts) in groups {
                 // A pool that could not be compiled has been reported; the snapshot is refused anyway.
-                if let Some(compiled) = compile(tenant, route, &hosts, policy.clone(), pools) {
+                if let Some(compiled) = compile(tenant, route, &hosts, access.clone(), policy.clone(), pools)
+                {
                     routes.push((rank, compiled));
                 }
             }
@@ -67,6 +72,7 @@ fn compile(
     tenant: &desired::Tenant,
     route: &desired::Route,
     hosts: &[&Hostname],
+    access: Box<[Arc<AccessPolicy>]>,
     firewall: Option<Arc<FirewallPolicy>>,
     pools: &HashMap<&str, Arc<Pool>>,
 ) -> Option<Route> {
@@ -107,6 +113,7 @@ fn compile(
         action,
         max_body_bytes: route.max_body.or(tenant.max_body).map_or(DEFAULT_MAX_BODY_BYTES, ByteSize::bytes),
         timeouts: timeouts(&tenant.timeouts.refined_by(&route.timeouts)),
+        access,
         firewall,
     })
 }

@@ -13,7 +13,10 @@ mod forwarding;
 mod harness;
 mod limits;
 mod malformed;
+#[path = "../../../waf/tests/support/mmdb.rs"]
+mod mmdb;
 mod operations;
+mod origins;
 mod records;
 mod reload;
 mod routes;
