@@ -3,14 +3,14 @@
 //! A database is walked once, when it is read, and kept as two sorted tables of the addresses from which on something
 //! else is known, one for each family; neighbours of which the same is known are one. So a broken file is found out
 //! before it serves, and a lookup is two reads and a short search, allocates nothing and cannot fail. Memory is 12
-//! bytes for each change of country or network within IPv4, 24 within IPv6.
+//! bytes for each change of country or network within IPv4, 28 within IPv6.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use veloflux_model::addresses::{Boundaries, Number};
+use veloflux_model::addresses::{Address, Boundaries};
 use veloflux_model::value::Country;
 use veloflux_waf::maxmind::{MaxMind, Place};
 
@@ -124,7 +124,7 @@ struct Table<A> {
     origins: Box<[Origin]>,
 }
 
-impl<A: Number> Table<A> {
+impl<A: Address> Table<A> {
     fn get(&self, address: A) -> Origin {
         let behind = self.starts.up_to(address);
         behind.checked_sub(1).and_then(|last| self.origins.get(last)).copied().unwrap_or_default()
@@ -150,7 +150,7 @@ impl<A> Default for Growing<A> {
     }
 }
 
-impl<A: Number> Growing<A> {
+impl<A: Address> Growing<A> {
     fn add(&mut self, first: A, end: Option<A>, origin: Origin) {
         if let Some(gap) = self.end.filter(|end| *end < first) {
             self.push(gap, Origin::default());

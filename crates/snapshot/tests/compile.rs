@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use veloflux_model::{Desired, Document};
-use veloflux_snapshot::compile::{MAX_RING_POINTS, files_named, needs_native_roots, rulesets_named};
+use veloflux_snapshot::compile::{
+    AccessData, MAX_RING_POINTS, files_named, needs_native_roots, rulesets_named,
+};
 use veloflux_snapshot::runtime::Registry;
 use veloflux_snapshot::{Action, Inputs, Lapsed, PathMatch, Publisher, Snapshot, compile};
 use veloflux_waf::{MemFiles, Ruleset, Source};

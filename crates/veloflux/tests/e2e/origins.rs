@@ -156,10 +156,8 @@ async fn a_list_is_read_again_and_one_that_turns_bad_keeps_what_it_held() {
     assert_eq!(statuses(&edge, ["192.0.2.1", "192.0.2.2"]).await, [200, 403]);
 
     for (turn, broken) in ["192.0.2.1\nnonsense\n", "", "\n \n"].into_iter().enumerate() {
-        let before = edge.count_said("\"reloaded\"");
         put(&edge, "bad.txt", broken);
-        until("the broken list is looked at", || (edge.count_said("\"reloaded\"") > before).then_some(()))
-            .await;
+        edge.reload().await;
         assert_eq!(statuses(&edge, ["192.0.2.1", "192.0.2.2"]).await, [200, 403], "{turn}");
         assert_eq!(edge.metric(&standing).await, Some(1.0));
     }
@@ -167,12 +165,11 @@ async fn a_list_is_read_again_and_one_that_turns_bad_keeps_what_it_held() {
     assert_eq!((&said["level"], &said["file"]), (&"ERROR".into(), &Value::from(path)), "{said}");
     assert!(said["why"].as_str().unwrap().starts_with("line 2: `nonsense`"), "{said}");
     std::fs::remove_file(edge.path("bad.txt")).unwrap();
-    edge.said("No such file").await;
+    edge.reload().await;
     assert_eq!(statuses(&edge, ["192.0.2.1", "192.0.2.2"]).await, [200, 403]);
 
-    let before = edge.count_said("\"reloaded\"");
     put(&edge, "bad.txt", "# all forgiven\n");
-    until("the good list is taken in", || (edge.count_said("\"reloaded\"") > before).then_some(())).await;
+    edge.reload().await;
     assert_eq!(statuses(&edge, ["192.0.2.1", "192.0.2.2"]).await, [200, 200]);
     assert_eq!(edge.metric(&standing).await, Some(0.0));
 }
@@ -276,19 +273,14 @@ async fn a_new_database_is_taken_in_whole_and_a_corrupt_one_not_at_all() {
     dangling[data - 6..data].fill(0x7f);
     let label = format!("veloflux_geo_database_refused{{database=\"{}\"}}", edge.path("geo.mmdb").display());
     for broken in [b"no database".to_vec(), good[..good.len() / 2].to_vec(), dangling, Vec::new()] {
-        let before = edge.count_said("\"reloaded\"");
         put(&edge, "geo.mmdb", broken);
-        until("the corrupt database is looked at", || {
-            (edge.count_said("\"reloaded\"") > before).then_some(())
-        })
-        .await;
+        edge.reload().await;
         assert_eq!(statuses(&edge, ["192.0.2.1", "203.0.113.1"]).await, [200, 403]);
         assert_eq!(edge.metric(&label).await, Some(1.0));
     }
     edge.said("what this file holds now is refused").await;
-    let before = edge.count_said("\"reloaded\"");
     put(&edge, "geo.mmdb", good);
-    until("the good database is taken in", || (edge.count_said("\"reloaded\"") > before).then_some(())).await;
+    edge.reload().await;
     assert_eq!(statuses(&edge, ["192.0.2.1", "203.0.113.1"]).await, [403, 200]);
     assert_eq!(edge.metric(&label).await, Some(0.0));
 }
@@ -309,7 +301,7 @@ async fn the_metrics_listener_answers_whom_its_rules_let_in() {
     assert_eq!(edge.metrics().await, "");
     assert_eq!(edge.ready().await, 403);
     put(&edge, "ops.txt", "192.0.2.1\n");
-    until("the listener answers again", || (edge.count_said("\"reloaded\"") == 2).then_some(())).await;
+    edge.reload().await;
     assert!(edge.metrics().await.contains("veloflux_metrics_refused_total 2"));
 }
 
