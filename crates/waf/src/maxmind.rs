@@ -5,6 +5,7 @@
 //! of its own. The walk reads every record that the tree leads to, so a file that passes it holds no broken one.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -74,13 +75,9 @@ impl MaxMind {
             left = left.checked_sub(1).ok_or("the database is damaged: its tree leads back into itself")?;
             let found = found.map_err(damaged)?;
             let Some(offset) = found.offset() else { continue };
-            let place = match known.get(&offset) {
-                Some(place) => *place,
-                None => {
-                    let place = place(&found).map_err(damaged)?;
-                    known.insert(offset, place);
-                    place
-                }
+            let place = match known.entry(offset) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(new) => *new.insert(place(&found).map_err(damaged)?),
             };
             let network = found.network().map_err(damaged)?;
             if place != Place::default() {

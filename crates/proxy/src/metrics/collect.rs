@@ -83,7 +83,7 @@ fn tenants(families: &mut Families<'_>, rows: &[(&str, Totals)]) -> fmt::Result 
         totals.waf_undecodable
     })?;
     count("veloflux_rejected", "Requests refused for other reasons", |totals| totals.rejected)?;
-    origins::tenants(families, rows.iter().map(|(tenant, totals)| (*tenant, &totals.origins)))?;
+    origins::tenants(families, &rows.iter().map(|(tenant, totals)| (*tenant, &totals.origins)))?;
     let mut gauge = |name: &str, help: &str, value: fn(&Totals) -> u64| {
         families.gauges(
             name,

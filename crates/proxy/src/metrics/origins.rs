@@ -31,7 +31,7 @@ impl OriginTotals {
 /// By tenant and kind of rule; kinds that had nothing against anybody are left out.
 pub(super) fn tenants<'a>(
     families: &mut Families<'_>,
-    rows: impl Iterator<Item = (&'a str, &'a OriginTotals)> + Clone,
+    rows: &(impl Iterator<Item = (&'a str, &'a OriginTotals)> + Clone),
 ) -> fmt::Result {
     let by_rule = |counts: fn(&OriginTotals) -> &[u64; AccessRule::ALL.len()]| {
         rows.clone().flat_map(move |(tenant, totals)| {

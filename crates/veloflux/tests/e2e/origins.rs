@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Backend, Client, Edge, Response, forward_to, until};
+use crate::harness::{Backend, Client, Edge, Response, forward_to};
 use crate::mmdb::{self, asn, country};
 
 /// A GET by a client that the trusted proxy in front says to be at `address`.
@@ -246,6 +246,39 @@ async fn countries_and_networks_are_told_by_the_databases() {
     let warned = edge.said("this geographic database is out of date").await;
     assert_eq!((&warned["database"], &warned["age_days"]), (&"asn.mmdb".into(), &40.into()), "{warned}");
     assert_eq!(edge.count_said("this geographic database is out of date"), 1);
+}
+
+#[tokio::test]
+async fn the_documented_example_does_what_it_says() {
+    let document = include_str!("../../../../docs/tenants.md");
+    let example = document.split("```yaml\n").nth(2).unwrap().split("```").next().unwrap();
+    let backend = Backend::named("b");
+    let pool = format!("pools: [{{name: web, backends: [{{address: '{}'}}]}}]", backend.address());
+    let rest = format!("{pool}\n{example}  - {{name: all, forward: {{pool: web}}}}");
+    let edge = behind_proxy().process("geo: {databases: [geo.mmdb]}").tenant("acme", "acme.test", &rest);
+    let networks = [
+        ("198.51.100.0/24", country("KP")),
+        ("203.0.113.0/24", country("AT")),
+        ("100.64.0.0/10", asn(64_500)),
+    ];
+    put(&edge, "geo.mmdb", mmdb::database(now(), &networks));
+    std::fs::create_dir(edge.path("lists")).unwrap();
+    put(&edge, "lists/bad.txt", "# known bad\n192.0.2.66\n");
+    let edge = edge.start().await;
+    for (address, path, status) in [
+        ("198.51.100.7", "/", 200),
+        ("198.51.100.8", "/", 403),
+        ("192.0.2.66", "/", 403),
+        ("100.64.0.1", "/", 403),
+        ("192.0.2.66", "/admin", 403),
+        ("192.0.2.67", "/admin", 200),
+        ("203.0.113.1", "/admin", 200),
+        ("198.51.100.7", "/admin", 403),
+        ("10.0.0.1", "/", 200),
+        ("10.0.0.1", "/admin", 403),
+    ] {
+        assert_eq!(from(&edge, address, path).await.status, status, "{address} {path}");
+    }
 }
 
 #[tokio::test]
