@@ -6,6 +6,7 @@ mod access;
 mod baseline;
 mod check;
 mod firewall;
+mod limits;
 mod pool;
 mod route;
 
@@ -14,6 +15,9 @@ pub use baseline::{Baseline, RuleSelection};
 pub use firewall::{
     Exclusion, Firewall, FirewallMode, InspectedSize, OverLimit, OwnRules, PolicySettings, RuleMode,
     RuleModes,
+};
+pub use limits::{
+    ApiKey, AtOnce, Bandwidth, Concurrency, DEFAULT_PLAN, Delay, KeyPart, LimitAction, Limits, Plan, RateRule,
 };
 pub use pool::{
     Algorithm, Backend, BackendProtocol, BackendTls, CheckType, Ejection, HealthCheck, Pool, Retry,
@@ -37,6 +41,9 @@ pub struct Desired {
     /// detection rules are pinned.
     #[serde(default, skip_serializing_if = "Baseline::is_empty")]
     pub baseline: Baseline,
+    /// The operator's: what tenants may use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plans: Vec<Plan>,
     /// The tenants.
     pub tenants: Vec<Tenant>,
 }
@@ -47,6 +54,12 @@ pub struct Desired {
 pub struct Tenant {
     /// The tenant's name: unique and stable, part of metrics and log entries.
     pub name: At<TenantId>,
+    /// The operator's: the tenant's plan. Left out: the plan `default`, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<At<Name>>,
+    /// The operator's: limits of this tenant beside those of its plan.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub ceilings: Limits,
     /// Host names that belong to this tenant alone.
     #[serde(default)]
     pub domains: Vec<Domain>,
@@ -72,6 +85,9 @@ pub struct Tenant {
     /// Firewall policy on all routes. Left out: the active rule set blocks at paranoia level 1.
     #[serde(default)]
     pub firewall: Firewall,
+    /// Limits on all routes together. They hold beside those of the plan and the ceilings.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
 }
 
 /// A host name that a tenant owns.

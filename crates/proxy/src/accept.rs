@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::config::{Listener, ListenerProtocol};
 use crate::core::Core;
 use crate::io::Stream;
+use crate::limit::ConnectionPlace;
 use crate::proxy_protocol::{self, MAX_HEADER_LEN, Parsed};
 use crate::{h1, h2};
 
@@ -26,7 +27,7 @@ const BACKLOG: i32 = 4096;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What is known of a connection before its first request.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct ConnectionInfo {
     /// The peer, or the client that a trusted balancer names by PROXY protocol.
     pub(crate) peer: SocketAddr,
@@ -42,6 +43,8 @@ pub(crate) struct ConnectionInfo {
     pub(crate) alpn: Option<&'static str>,
     /// The port of `https://` that every request is redirected to; `None`: requests are served here.
     pub(crate) redirect: Option<u16>,
+    /// What it takes up of its tenant's connections.
+    pub(crate) place: ConnectionPlace,
 }
 
 impl ConnectionInfo {
@@ -148,6 +151,7 @@ async fn connection(
             ListenerProtocol::Redirect { https_port } => Some(https_port),
             ListenerProtocol::Https | ListenerProtocol::Http => None,
         },
+        place: ConnectionPlace::default(),
     };
     if proxied {
         let header =
@@ -157,6 +161,18 @@ async fn connection(
             return;
         }
     }
+    let peer = info.peer.ip();
+    let _place = match &core.shared.per_client {
+        Some(limit) if !core.config.trusted_proxies.contains(peer) => {
+            let place = ConnectionPlace::of_client(&core.shared.limits, limit, peer);
+            if place.is_none() {
+                core.counters.connections_refused.fetch_add(1, Relaxed);
+                return;
+            }
+            place
+        }
+        _ => None,
+    };
     info.peer_text = info.peer.ip().to_canonical().to_string().into();
     if protocol != ListenerProtocol::Https {
         return h1::server::run(core, Stream::Plain(stream), info).await;

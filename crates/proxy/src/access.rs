@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use veloflux_snapshot::{AccessAction, AccessRule, Origin, Route, Snapshot};
+use veloflux_snapshot::{AccessAction, AccessPolicy, AccessRule, Origin, Snapshot};
 
 use crate::answer::Rejection;
 use crate::observe::Observation;
@@ -16,14 +16,14 @@ use crate::record::EventAction;
 /// Lets the request pass, or refuses it.
 pub(crate) fn judge(
     snapshot: &Snapshot,
-    route: &Route,
+    rules: &[Arc<AccessPolicy>],
     observed: &mut Observation<'_>,
 ) -> Result<(), Rejection> {
     let client = observed.client_ip();
     if let Some(geo) = &snapshot.geo {
         observed.origin(geo.origin(client));
     }
-    for policy in &route.access {
+    for policy in rules {
         let Some(denial) = policy.judge(client, observed.known_origin()) else { continue };
         let blocked = policy.action == AccessAction::Block;
         observed.denied(Denied { rule: denial.rule, list: denial.list.cloned(), blocked });

@@ -21,6 +21,7 @@ use crate::config::{EdgeConfig, Listener};
 use crate::core::{Core, Shared, process_clock_ms};
 use crate::drain::Drain;
 use crate::health;
+use crate::limit::{self, Tables};
 use crate::metrics::{self, Metrics, ProcessCounters, Sources};
 use crate::scratch::Scratches;
 use crate::tls;
@@ -90,7 +91,13 @@ impl Edge {
     ) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let tls = tls::server_config(snapshots.clone()).map_err(StartError::Tls)?;
-        let shared = Arc::new(Shared::default());
+        let limits = Arc::new(Tables::new(config.rate_limit_memory_bytes));
+        let shared = Arc::new(Shared {
+            connections: 0.into(),
+            requests: 0.into(),
+            limits: limits.clone(),
+            per_client: config.max_connections_per_client.map(limit::connections_per_client),
+        });
         let (stage, _) = watch::channel(Stage::Serving);
         let epoch = Instant::now();
 
@@ -122,6 +129,7 @@ impl Edge {
             metrics: metrics.map(|(socket, _)| socket),
             config: config.clone(),
             counters: counters.clone(),
+            limits,
             epoch,
         };
         let following = stage.subscribe();
@@ -207,6 +215,7 @@ struct Tending {
     metrics: Option<std::net::TcpListener>,
     config: Arc<EdgeConfig>,
     counters: Arc<ProcessCounters>,
+    limits: Arc<Tables>,
     epoch: Instant,
 }
 
@@ -228,16 +237,17 @@ impl Tending {
             let checks = health::run(move || snapshots.current(), |_| {}, ended(stage.clone()));
             match self.metrics.map(TcpListener::from_std) {
                 Some(Ok(listener)) => {
-                    let (snapshots, epoch) = (self.snapshots, self.epoch);
-                    let (rules, counters) = (snapshots.clone(), self.counters.clone());
+                    let (rules, counters) = (self.snapshots.clone(), self.counters.clone());
                     let is_welcome = move |peer| {
                         let denied = access::at_metrics(&rules.current(), peer);
                         counters.metrics_refused.fetch_add(u64::from(denied.is_some()), Relaxed);
                         denied != Some(AccessAction::Block)
                     };
+                    let (snapshots, limits, epoch) = (self.snapshots, self.limits, self.epoch);
                     let metrics = Metrics::new(Sources {
                         snapshot: Box::new(move || snapshots.current()),
                         now_ms: Box::new(move || process_clock_ms(epoch, Instant::now())),
+                        limit_bytes: Box::new(move || limits.memory_bytes()),
                         process: self.counters,
                         logs: vec![
                             ("access", self.config.access_log.clone()),

@@ -91,10 +91,13 @@ pub(crate) fn snapshot_of(pools: Vec<Pool>) -> Arc<Snapshot> {
         },
         access: Box::default(),
         firewall: None,
+        limits: None,
     });
     let tenant = Tenant {
         routes: routes.collect(),
         certificates: Vec::new(),
+        access: Box::default(),
+        limits: None,
         state: Registry::default().tenant(&id),
         id,
     };

@@ -10,6 +10,7 @@
 mod access;
 mod certificate;
 mod firewall;
+mod limits;
 mod pool;
 mod ring;
 mod route;
@@ -26,7 +27,7 @@ use std::time::SystemTime;
 
 use rustls::crypto::CryptoProvider;
 use rustls_pki_types::CertificateDer;
-use veloflux_model::desired::{self, Baseline, Desired, FirewallMode};
+use veloflux_model::desired::{self, Baseline, Desired, FirewallMode, Plan};
 use veloflux_model::located::Position;
 use veloflux_model::value::Hostname;
 use veloflux_model::{Document, Problem, Report};
@@ -123,7 +124,7 @@ pub fn compile(
     revision: u64,
 ) -> Result<Snapshot, Report> {
     Report::none_or(&inputs.state_file, state.problems())?;
-    let mut compiler = Compiler::new(&state.baseline, inputs, registry);
+    let mut compiler = Compiler::new(state, inputs, registry);
     let mut tenants = Vec::with_capacity(state.tenants.len());
     let mut hosts = HostTable::default();
     for tenant in &state.tenants {
@@ -148,6 +149,7 @@ pub fn compile(
 /// What is gathered and shared while one state is compiled.
 struct Compiler<'a> {
     baseline: &'a Baseline,
+    plans: &'a [Plan],
     inputs: &'a Inputs,
     registry: &'a Registry,
     provider: Arc<CryptoProvider>,
@@ -159,9 +161,10 @@ struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    fn new(baseline: &'a Baseline, inputs: &'a Inputs, registry: &'a Registry) -> Self {
+    fn new(state: &'a Desired, inputs: &'a Inputs, registry: &'a Registry) -> Self {
         Self {
-            baseline,
+            baseline: &state.baseline,
+            plans: &state.plans,
             inputs,
             registry,
             provider: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
@@ -184,9 +187,11 @@ impl<'a> Compiler<'a> {
             .iter()
             .filter_map(|pool| Some((pool.name.as_str(), Arc::new(self.pool(&id, pool)?))))
             .collect();
-        let routes = self.routes(tenant, &pools);
+        let limits = self.limits(tenant, None);
+        let access: Box<[_]> = self.access(&tenant.access).into_iter().collect();
+        let routes = self.routes(tenant, &pools, &access, limits.as_ref());
         let state = self.registry.tenant(&id);
-        Tenant { id, routes, certificates, state }
+        Tenant { id, routes, certificates, access, limits, state }
     }
 
     /// The tenant's host names with the certificate to present for each.

@@ -7,6 +7,7 @@
 pub mod access;
 pub mod compile;
 pub mod geo;
+pub mod limit;
 pub mod publish;
 pub mod runtime;
 
@@ -146,6 +147,10 @@ pub struct Tenant {
     pub routes: Vec<Route>,
     /// Certificates in the order of the desired state, those that no host name uses included.
     pub certificates: Vec<Certificate>,
+    /// IP and country rules for requests that no route takes.
+    pub access: Box<[Arc<AccessPolicy>]>,
+    /// What limits requests that no route takes; `None`: nothing does.
+    pub limits: Option<Arc<limit::Limits>>,
     /// Counters that outlive the snapshot.
     pub state: Arc<TenantState>,
 }
@@ -200,6 +205,8 @@ pub struct Route {
     pub access: Box<[Arc<AccessPolicy>]>,
     /// The firewall policy in force here; `None`: the firewall is off for this route.
     pub firewall: Option<Arc<FirewallPolicy>>,
+    /// What limits its requests; `None`: nothing does.
+    pub limits: Option<Arc<limit::Limits>>,
 }
 
 /// A path condition. Paths are compared after percent-decoding of unreserved characters and dot-segment removal
@@ -249,7 +256,8 @@ pub struct Timeouts {
     pub first_byte: Duration,
     /// Between two reads or writes while a body or an upgraded connection is passed.
     pub idle: Duration,
-    /// From request head to response end; does not apply to upgraded connections and event streams.
+    /// From request head to response end; does not apply to upgraded connections, event streams and responses that a
+    /// limit on bandwidth slows down.
     pub total: Duration,
 }
 

@@ -1,6 +1,8 @@
 //! What must hold between the values of a desired state: names are unique and lead somewhere, every host name has
 //! one owner, choices do not contradict each other. All problems are gathered, none hides another.
 
+mod limits;
+
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::hash::Hash;
@@ -38,9 +40,11 @@ impl Document for Desired {
         check.length("tenants", Position::default(), self.tenants.len(), 0, MAX_TENANTS);
         check.unique("tenant", self.tenants.iter().map(|tenant| &tenant.name));
         check.baseline(&self.baseline);
+        check.plans(self);
         let owners = check.owners(self);
         for tenant in &self.tenants {
             check.tenant(tenant, &owners);
+            check.plan_of(tenant, self);
             let firewalls = tenant.routes.iter().map(|route| &route.firewall).chain([&tenant.firewall]);
             check.problems.extend(firewalls.flat_map(|firewall| self.baseline.problems(firewall)));
         }
@@ -147,6 +151,8 @@ impl Check {
             );
         }
         self.firewall(tenant, at, &tenant.firewall, owners);
+        self.limits(at, &tenant.ceilings);
+        self.limits(at, &tenant.limits);
     }
 
     fn access(&mut self, at: Position, access: &Access) {
@@ -262,6 +268,7 @@ impl Check {
         }
         self.access(at, &route.access);
         self.firewall(tenant, at, &route.firewall, owners);
+        self.route_limits(at, &route.limits);
     }
 
     fn route_host(&mut self, tenant: &Tenant, host: &At<Hostname>, owners: &Owners<'_>) {

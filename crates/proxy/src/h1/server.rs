@@ -17,6 +17,7 @@ use crate::h1::transfer::{Framing, Inflow, Outflow};
 use crate::h1::{nominates, parse, push_decimal, push_field, stays_behind};
 use crate::head::{BodyLength, Fields, Known, RequestHead, Version};
 use crate::io::{Buffer, Deadline, Outbox, Stream};
+use crate::limit::Pacer;
 use crate::limits::MAX_DISCARD_BYTES;
 use crate::serve;
 
@@ -35,6 +36,7 @@ pub(crate) struct H1Client {
     expect_continue: bool,
     keep_alive: bool,
     aborted: bool,
+    pacer: Option<Pacer>,
 }
 
 /// How a response ends.
@@ -68,6 +70,7 @@ pub(crate) async fn run(core: Rc<Core>, stream: Stream, info: ConnectionInfo) {
         expect_continue: false,
         keep_alive: true,
         aborted: false,
+        pacer: None,
     };
     let mut head = RequestHead::default();
     let mut since = core.now();
@@ -327,6 +330,10 @@ impl Client for H1Client {
 
     fn deadline(&mut self) -> &mut Deadline {
         &mut self.deadline
+    }
+
+    fn pacer(&mut self) -> &mut Option<Pacer> {
+        &mut self.pacer
     }
 
     fn http1(&mut self) -> Option<&mut H1Client> {

@@ -7,6 +7,7 @@
 
 mod access;
 mod event;
+mod limit_event;
 mod mask;
 mod origin;
 mod request_id;
@@ -15,6 +16,7 @@ mod timestamp;
 
 pub use access::{AccessEntry, OriginSummary, Termination, TlsSession, WafCause, WafSummary, WafVerdict};
 pub use event::{EventAction, FirewallEvent, RuleMatch};
+pub use limit_event::{LimitEvent, LimitSummary};
 pub use mask::{MaskNameError, Masked, Masker};
 pub use origin::OriginEvent;
 pub use request_id::RequestId;

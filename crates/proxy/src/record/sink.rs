@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{AccessEntry, FirewallEvent, OriginEvent};
+use super::{AccessEntry, FirewallEvent, LimitEvent, OriginEvent};
 
 /// Bytes that may wait in one core's buffer.
 const MAX_BUFFERED_BYTES: usize = 8 * 1024 * 1024;
@@ -48,12 +48,14 @@ pub trait Entry: Serialize + sealed::Sealed {}
 impl Entry for AccessEntry<'_> {}
 impl Entry for FirewallEvent<'_> {}
 impl Entry for OriginEvent<'_> {}
+impl Entry for LimitEvent<'_> {}
 
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::AccessEntry<'_> {}
     impl Sealed for super::FirewallEvent<'_> {}
     impl Sealed for super::OriginEvent<'_> {}
+    impl Sealed for super::LimitEvent<'_> {}
 }
 
 /// A log; off by default. Clones are the same log; its thread ends when the last of them and of their [`Lines`] is
@@ -303,6 +305,7 @@ mod tests {
                 units: 0,
                 rules: &[],
             }),
+            limits: &[],
             termination: Termination::Complete,
         }
     }

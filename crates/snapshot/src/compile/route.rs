@@ -10,6 +10,7 @@ use veloflux_model::desired::{self, PathPattern};
 use veloflux_model::value::{ByteSize, Hostname, PathText, Period};
 
 use super::Compiler;
+use crate::limit::Limits;
 use crate::{AccessPolicy, Action, FirewallPolicy, PathMatch, Pool, Route, Timeouts};
 
 /// Longest request body where nothing else is said, in bytes.
@@ -20,19 +21,22 @@ impl<'a> Compiler<'a> {
         &mut self,
         tenant: &'a desired::Tenant,
         pools: &HashMap<&str, Arc<Pool>>,
+        everywhere: &[Arc<AccessPolicy>],
+        own_limits: Option<&Arc<Limits>>,
     ) -> Vec<Route> {
-        let inherited = self.policy(tenant.name.position(), &tenant.firewall);
-        let everywhere = self.access(&tenant.access);
+        let of_tenant = self.policy(tenant.name.position(), &tenant.firewall);
         let mut routes = Vec::with_capacity(tenant.routes.len());
         for route in &tenant.routes {
             let policy = if route.firewall.is_empty() {
-                inherited.clone()
+                of_tenant.clone()
             } else {
                 self.policy(route.name.position(), &tenant.firewall.refined_by(&route.firewall))
             };
             let own = self.access(&route.access);
-            let of_tenant = everywhere.clone().filter(|_| route.access.inherits());
-            let access: Box<[Arc<AccessPolicy>]> = of_tenant.into_iter().chain(own).collect();
+            let inherited = if route.access.inherits() { everywhere } else { &[] };
+            let access: Box<[_]> = inherited.iter().cloned().chain(own).collect();
+            let limits =
+                if route.limits.is_empty() { own_limits.cloned() } else { self.limits(tenant, Some(route)) };
             let (wildcard, exact): (Vec<&Hostname>, Vec<&Hostname>) =
                 route.hosts.iter().map(At::value).partition(|host| host.wildcard_parent().is_some());
             let groups = [(HostRank::Exact, exact), (HostRank::Wildcard, wildcard)];
@@ -42,8 +46,9 @@ impl<'a> Compiler<'a> {
             }
             for (rank, hosts) in groups {
                 // A pool that could not be compiled has been reported; the snapshot is refused anyway.
-                if let Some(compiled) = compile(tenant, route, &hosts, access.clone(), policy.clone(), pools)
-                {
+                let protections =
+                    Protections { access: access.clone(), limits: limits.clone(), firewall: policy.clone() };
+                if let Some(compiled) = compile(tenant, route, &hosts, protections, pools) {
                     routes.push((rank, compiled));
                 }
             }
@@ -68,14 +73,21 @@ enum HostRank {
     Any,
 }
 
+/// What a request on a route has to get past.
+struct Protections {
+    access: Box<[Arc<AccessPolicy>]>,
+    limits: Option<Arc<Limits>>,
+    firewall: Option<Arc<FirewallPolicy>>,
+}
+
 fn compile(
     tenant: &desired::Tenant,
     route: &desired::Route,
     hosts: &[&Hostname],
-    access: Box<[Arc<AccessPolicy>]>,
-    firewall: Option<Arc<FirewallPolicy>>,
+    protections: Protections,
     pools: &HashMap<&str, Arc<Pool>>,
 ) -> Option<Route> {
+    let Protections { access, limits, firewall } = protections;
     let action = match route.action()? {
         desired::Action::Forward(forward) => Action::Forward {
             pool: pools.get(forward.pool.as_str())?.clone(),
@@ -98,10 +110,7 @@ fn compile(
     Some(Route {
         name: route.name.as_str().into(),
         hosts: hosts.iter().map(|host| host.as_str().into()).collect(),
-        path: match &route.path {
-            PathPattern::Exact(path) => PathMatch::Exact(path.as_str().into()),
-            PathPattern::Prefix(path) => PathMatch::Prefix(segments(path)),
-        },
+        path: path_match(&route.path),
         methods: route.methods.iter().map(|method| method.as_str().into()).collect(),
         headers: route
             .headers
@@ -115,7 +124,16 @@ fn compile(
         timeouts: timeouts(&tenant.timeouts.refined_by(&route.timeouts)),
         access,
         firewall,
+        limits,
     })
+}
+
+/// A path condition as the data plane compares it.
+pub(super) fn path_match(path: &PathPattern) -> PathMatch {
+    match path {
+        PathPattern::Exact(path) => PathMatch::Exact(path.as_str().into()),
+        PathPattern::Prefix(path) => PathMatch::Prefix(segments(path)),
+    }
 }
 
 /// A prefix without the `/` at its end: `/a/` covers what `/a` covers.

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at whatever it did not expect")]
 
+mod at_once;
 mod balance;
+mod bandwidth;
 mod broken;
 mod coded;
 mod collections;
@@ -17,6 +19,7 @@ mod malformed;
 mod mmdb;
 mod operations;
 mod origins;
+mod rates;
 mod records;
 mod reload;
 mod routes;

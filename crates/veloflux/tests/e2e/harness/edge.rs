@@ -24,6 +24,7 @@ pub(crate) struct Edge {
     process: Vec<String>,
     metrics: &'static str,
     listeners: Vec<String>,
+    state: Vec<String>,
     tenants: Vec<(String, String)>,
     open_files: Option<&'static str>,
     running: Option<Running>,
@@ -45,6 +46,7 @@ impl Edge {
             process: Vec::new(),
             metrics: "",
             listeners: listeners.into(),
+            state: Vec::new(),
             tenants: Vec::new(),
             open_files: None,
             running: None,
@@ -60,6 +62,12 @@ impl Edge {
     /// Adds a key to the metrics listener.
     pub(crate) fn metrics_key(mut self, key: &'static str) -> Self {
         self.metrics = key;
+        self
+    }
+
+    /// Adds a line to the state file, before the tenants.
+    pub(crate) fn state(mut self, line: &str) -> Self {
+        self.state.push(line.to_owned());
         self
     }
 
@@ -315,7 +323,7 @@ impl Edge {
             none if none.is_empty() => "tenants: []\n".to_owned(),
             tenants => format!("tenants:\n{tenants}"),
         };
-        self.write_raw_state(&text);
+        self.write_raw_state(&format!("{}\n{text}", self.state.join("\n")));
     }
 
     /// Writes any text as state file, at once.
@@ -338,6 +346,22 @@ impl Edge {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.running().child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Time that each serving thread has spent on a core, in nanoseconds.
+    pub(crate) fn thread_times_ns(&self) -> Vec<u64> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.running().child.id())).unwrap();
+        let mut times: Vec<(String, u64)> = tasks
+            .map(|task| task.unwrap().path())
+            .map(|task| {
+                let read = |file: &str| std::fs::read_to_string(task.join(file)).unwrap();
+                let spent = read("schedstat").split(' ').next().unwrap().parse().unwrap();
+                (read("comm").trim().to_owned(), spent)
+            })
+            .filter(|(name, _)| name.strip_prefix("edge-").is_some_and(|n| n.parse::<u32>().is_ok()))
+            .collect();
+        times.sort();
+        times.into_iter().map(|(_, spent)| spent).collect()
     }
 
     /// Sends the process a signal.
