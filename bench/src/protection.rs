@@ -2,14 +2,23 @@
 //! VeloFlux without. None of them may refuse what the load generator sends.
 
 /// One protection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Protection {
     /// As in `figure protections/limits_us`.
     pub name: &'static str,
     /// Keys of the tenant, each on a line.
     pub tenant: &'static [&'static str],
-    /// A file beside the state file: its name, and what it holds.
-    pub file: Option<(&'static str, fn() -> String)>,
+    /// A file beside the state file.
+    pub file: Option<File>,
+}
+
+/// A file that a protection reads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct File {
+    /// Its name.
+    pub name: &'static str,
+    /// Makes what it holds.
+    pub content: fn() -> String,
 }
 
 /// Every protection that is measured, by itself and all together.
@@ -19,7 +28,7 @@ pub(crate) const PROTECTIONS: &[Protection] = &[
         tenant: &[
             "access: {deny: {files: [denied.txt]}, allow_only: {addresses: [127.0.0.0/8, 10.0.0.0/8]}}",
         ],
-        file: Some(("denied.txt", denied)),
+        file: Some(File { name: "denied.txt", content: denied }),
     },
     Protection {
         name: "limits",
