@@ -30,8 +30,8 @@ pub(crate) fn contenders(scenario: &Scenario) -> Vec<Box<dyn Contender>> {
     if scenario.protections {
         let each =
             PROTECTIONS.iter().map(|one| VeloFlux { name: one.name, protections: std::slice::from_ref(one) });
-        let all = (PROTECTIONS.len() > 1).then_some(VeloFlux { name: "all", protections: PROTECTIONS });
-        let with = each.chain(all).map(|contender| Box::new(contender) as Box<dyn Contender>);
+        let all = VeloFlux { name: "all", protections: PROTECTIONS };
+        let with = each.chain([all]).map(|contender| Box::new(contender) as Box<dyn Contender>);
         std::iter::once(Box::new(VeloFlux::PLAIN) as Box<dyn Contender>).chain(with).collect()
     } else if scenario.firewall {
         vec![Box::new(VeloFlux::PLAIN), Box::new(nginx::Nginx::with_modsecurity())]

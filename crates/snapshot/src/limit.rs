@@ -23,11 +23,11 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What each of the limits has used up.
+    /// What each of the limits that a request can be over has used up, and did.
     pub fn states(&self) -> impl Iterator<Item = &Arc<LimitState>> {
         let rates = self.rates.iter().map(|rule| &rule.state);
         let at_once = self.connections.iter().chain(&self.requests).map(|limit| &limit.state);
-        rates.chain(at_once).chain(self.bandwidth.iter().map(|limit| &limit.state))
+        rates.chain(at_once)
     }
 }
 

@@ -155,13 +155,6 @@ mod tests {
         }
     }
 
-    fn key(number: u64) -> Key {
-        // Spread over both halves, as a hash is.
-        let [low, high] = [0x9e37_79b9_7f4a_7c15_u64, 0xd1b5_4a32_d192_ed03]
-            .map(|odd| (number + 1).wrapping_mul(odd).rotate_left(29).wrapping_mul(odd));
-        Key::new(1, u128::from(high) << 64 | u128::from(low))
-    }
-
     /// Asked for from four threads as fast as they can, on one clock: what passes is the allowance. Whenever one is
     /// refused, all that was allowed until then has passed, however long threads had to wait for a core.
     #[test]
@@ -170,17 +163,18 @@ mod tests {
         let limiter = ProcessLimiter::new(1 << 20);
         let pace = Pace::new(10_000, Duration::from_secs(1), 5_000);
         let allowance = |time: Duration| 5_000.0 + 10_000.0 * time.as_secs_f64();
-        for key in [None, Some(key(7))] {
+        for key in [None, Some(Key::numbered(1, 7))] {
             let state = Registry::default().limit(&"t/tenant/rule".into());
             let bucket = Bucket { state: &state, key };
             let epoch = Instant::now();
             let ask = || {
-                let (mut passed, mut refused_at) = (0_u64, Duration::ZERO);
+                let (mut passed, mut first_at, mut refused_at) = (0_u64, TIME, Duration::ZERO);
                 loop {
                     let elapsed = epoch.elapsed();
                     if elapsed >= TIME {
-                        return (passed, refused_at);
+                        return (passed, first_at, refused_at);
                     }
+                    first_at = first_at.min(elapsed);
                     let now_ns = SECOND_NS + elapsed.as_nanos() as u64;
                     let charge = Charge { pace, cost: 1, max_wait_ns: 0, now_ns };
                     match now(&limiter.charge(&bucket, &charge)) {
@@ -193,10 +187,13 @@ mod tests {
                 let threads: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
                 threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
             });
-            let passed = threads.iter().map(|(passed, _)| passed).sum::<u64>() as f64;
-            let refused_at = threads.iter().map(|(_, refused_at)| *refused_at).max().unwrap();
-            assert!(passed <= allowance(TIME) + 1.0, "{passed} of {}", allowance(TIME));
-            assert!(passed >= allowance(refused_at) - 4.0, "{passed} of {}", allowance(refused_at));
+            let passed = threads.iter().map(|(passed, ..)| passed).sum::<u64>() as f64;
+            // Until somebody asks, nothing is used up.
+            let first_at = threads.iter().map(|(_, first_at, _)| *first_at).min().unwrap();
+            let refused_at = threads.iter().map(|(.., refused_at)| *refused_at).max().unwrap();
+            let (most, least) =
+                (allowance(TIME.saturating_sub(first_at)), allowance(refused_at.saturating_sub(first_at)));
+            assert!(passed <= most + 1.0 && passed >= least - 4.0, "{passed} of {least} to {most}");
         }
     }
 
@@ -228,7 +225,7 @@ mod tests {
         let state = Registry::default().limit(&"t/tenant/rule".into());
         let pace = Pace::new(1, Duration::from_secs(1), 1);
         let charge = Charge { pace, cost: 1, max_wait_ns: 0, now_ns: SECOND_NS };
-        let bucket = Bucket { state: &state, key: Some(key(1)) };
+        let bucket = Bucket { state: &state, key: Some(Key::numbered(1, 1)) };
         assert!(limiter.charge(&bucket, &charge).verdict().await.is_ok());
         assert!(limiter.charge(&bucket, &charge).verdict().await.is_err());
     }
@@ -239,7 +236,7 @@ mod tests {
         let state = Registry::default().limit(&"t/tenant/rule".into());
         let pace = Pace::new(1, Duration::from_secs(1), 2);
         let charge = Charge { pace, cost: 2, max_wait_ns: 0, now_ns: SECOND_NS };
-        for key in [None, Some(key(1))] {
+        for key in [None, Some(Key::numbered(1, 1))] {
             let bucket = Bucket { state: &state, key };
             assert!(now(&limiter.charge(&bucket, &charge)).is_ok());
             assert!(now(&limiter.charge(&bucket, &charge)).is_err());
@@ -259,7 +256,8 @@ mod tests {
         let pace = Pace::new(1, Duration::from_hours(1), 1);
         let ask = |number| {
             let charge = Charge { pace, cost: 1, max_wait_ns: 0, now_ns: SECOND_NS };
-            now(&limiter.charge(&Bucket { state: &state, key: Some(key(number)) }, &charge)).is_ok()
+            now(&limiter.charge(&Bucket { state: &state, key: Some(Key::numbered(1, number)) }, &charge))
+                .is_ok()
         };
         let ask_all = |step: usize| {
             std::thread::scope(|scope| {
@@ -272,7 +270,7 @@ mod tests {
         let passed = ask_all(1);
         let unplaced = state.unplaced.load(Relaxed);
         assert!(
-            passed >= KEYS - unplaced && unplaced < KEYS / 10,
+            passed >= KEYS - unplaced && unplaced < KEYS / 100,
             "{passed} passed, {unplaced} without a place"
         );
         assert!(limiter.memory_bytes() <= GIVEN + GIVEN / 1_000, "{} bytes", limiter.memory_bytes());

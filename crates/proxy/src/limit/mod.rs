@@ -177,8 +177,8 @@ async fn rates<'s, C: Client>(
     observed: &mut Observation<'s>,
 ) -> Result<(), Rejection> {
     let tables = &core.shared.limits;
-    let asked = |rule: &'s RateRule, now_ns| asked(tables, limits, rule, subject, now_ns);
     let now_ns = core.now_ns(observed.begun);
+    let asked = |rule: &'s RateRule| asked(tables, limits, rule, subject, now_ns);
     let mut waiting = Waiting::default();
     // One bit for each rule: four lists of 16 at most.
     let mut charged = 0_u64;
@@ -186,7 +186,7 @@ async fn rates<'s, C: Client>(
         if !applies(rule, subject) {
             continue;
         }
-        let (bucket, charge) = asked(rule, now_ns);
+        let (bucket, charge) = asked(rule);
         let over = match tables.limiter.charge(&bucket, &charge).verdict().await {
             Ok(within) if within.wait_ns == 0 || waiting.join(rule, within.wait_ns) => {
                 observed.quota(rule, within.left, within.reset_ns);
@@ -208,8 +208,9 @@ async fn rates<'s, C: Client>(
         observed.limited(Limited { state: &rule.state, name: &rule.name, outcome, time });
         observed.quota(rule, 0, over.reset_ns);
         if outcome == LimitOutcome::Rejected {
-            for (_, rule) in limits.rates.iter().enumerate().filter(|(index, _)| charged >> index & 1 == 1) {
-                let (bucket, charge) = asked(rule, now_ns);
+            let was_charged = |(index, _): &(usize, &RateRule)| charged >> index & 1 == 1;
+            for (_, rule) in limits.rates.iter().enumerate().filter(was_charged) {
+                let (bucket, charge) = asked(rule);
                 tables.limiter.refund(&bucket, &charge);
             }
             return Err(Rejection::TooManyRequests {

@@ -2,8 +2,8 @@
 //!
 //! Policy: all responses under a limit share one theoretical arrival time, in bytes. Each reserves the next piece that it
 //! sends, of an eighth of a second at most, and sends it when its time has come; so they take turns in the order in
-//! which they asked, over all cores. An eighth of a second may be sent ahead. Heads are not counted, nor is what an
-//! upgraded connection carries.
+//! which they asked, over all cores. An eighth of a second may be sent ahead. Heads are not counted; what an upgraded
+//! connection brings to its client is.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -94,6 +94,11 @@ impl Pacer {
     /// Says that `n` bytes were sent.
     pub(crate) fn sent(&mut self, n: usize) {
         self.credit = self.credit.saturating_sub(n);
+    }
+
+    /// Whether a reserved piece waits for its time.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
     }
 
     /// Reserves the next `bytes` of every limit; gives how long it is until the last of them lets them pass.

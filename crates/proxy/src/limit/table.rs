@@ -10,12 +10,12 @@
 //! - An entry whose state says nothing any more (a theoretical arrival time that has passed, a count of none) is free for
 //!   any key. No other ever is: there is no eviction, and so nobody is forgiven early.
 //! - A key may be in one bucket of eight entries in each of several levels, of which each is sixteen times as large as
-//!   the one before; in the last, in two. Levels are made of shards of 64 KiB, each made when the first key comes to
-//!   it. So few keys take 64 KiB, and very many what the table was given, never more.
+//!   the one before; in the last, in the emptier of two. Levels are made of shards of 64 KiB, each made when the first
+//!   key comes to it. So few keys take 64 KiB, and very many what the table was given, never more.
 //! - One tenant may hold six entries of a bucket, so that one tenant's flood leaves room for others.
 //! - A key for which there is no free entry is [`Full`]; whoever asks counts it together with all such keys.
-//! - Two cores that see a new key at the same moment, while an entry of its bucket runs out between their looks, may
-//!   both take one for it: one of the two first requests is then not counted. That is the only inexactness.
+//! - Two cores that see a new key at the same moment, while an entry of its buckets is taken or runs out between their
+//!   looks, may both take one for it: one of the two first requests is then not counted. That is the only inexactness.
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 
@@ -122,16 +122,17 @@ impl Table {
         }
     }
 
-    /// The key's entry; or else the first place that it may take.
+    /// The key's entry; or else one that it may take: in the first level that has one, in the emptier bucket of two.
     fn find(&self, key: Key, is_free: impl Fn(u64) -> bool) -> Found<'_> {
         let mut vacant = Found::Nothing;
-        for (shard, bucket) in self.places(key) {
+        let mut vacant_at = (usize::MAX, BUCKET);
+        for (level, shard, bucket) in self.places(key) {
             let Some(made) = shard.get() else {
                 // Nothing can be behind it either: a level is begun only when the key's place in the one before is full.
                 return if matches!(vacant, Found::Nothing) { Found::Unmade(shard) } else { vacant };
             };
             let mut free = None;
-            let mut held = 0;
+            let (mut held, mut held_by_tenant) = (0, 0);
             for entry in &made[bucket].0 {
                 let word = entry.load(Acquire);
                 if tag(word) == key.tag {
@@ -139,24 +140,28 @@ impl Table {
                 }
                 if is_free(word as u64) {
                     free = free.or(Some((entry, word)));
-                } else if tag(word) >> 48 == key.tag >> 48 {
+                } else {
                     held += 1;
+                    held_by_tenant += usize::from(tag(word) >> 48 == key.tag >> 48);
                 }
             }
-            if let (Found::Nothing, Some((entry, word)), true) = (&vacant, free, held < TENANT_SHARE) {
+            let is_better = vacant_at.0 == usize::MAX || (level == vacant_at.0 && held < vacant_at.1);
+            if let (Some((entry, word)), true) = (free, is_better && held_by_tenant < TENANT_SHARE) {
                 vacant = Found::Entry(entry, word);
+                vacant_at = (level, held);
             }
         }
         vacant
     }
 
-    /// Where a key's entry may be, in the order in which places are taken.
-    fn places(&self, key: Key) -> impl Iterator<Item = (&OnceBox<Shard>, usize)> {
-        let last = self.levels.last().copied();
-        self.levels.iter().copied().chain(last).zip(0_u32..).map(move |((first, length), turn)| {
+    /// Where a key's entry may be, in the order in which places are taken: the level, a shard, a bucket.
+    fn places(&self, key: Key) -> impl Iterator<Item = (usize, &OnceBox<Shard>, usize)> {
+        let last = self.levels.len() - 1;
+        (0..=last).chain([last]).zip(0_u32..).map(move |(level, turn)| {
+            let (first, length) = self.levels[level];
             let hash = key.place.rotate_left(turn * 11);
             let shard = ((hash >> 32) as usize * length) >> 32;
-            (&self.shards[first + shard], hash as usize % BUCKETS)
+            (level, &self.shards[first + shard], hash as usize % BUCKETS)
         })
     }
 }
@@ -181,23 +186,27 @@ fn new_shard() -> Box<Shard> {
 }
 
 #[cfg(test)]
+impl Key {
+    /// A key for each number, spread as hashes are (splitmix64's finaliser).
+    pub(super) fn numbered(tenant_mark: u16, number: u64) -> Self {
+        let mix = |mut x: u64| {
+            x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            x ^ (x >> 31)
+        };
+        let [high, low] =
+            [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03].map(|seed: u64| mix(number.wrapping_add(seed)));
+        Self::new(tenant_mark, u128::from(high) << 64 | u128::from(low))
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::collections::HashMap;
 
     use proptest::prelude::*;
 
     use super::*;
-
-    /// A key whose hash is spread by splitmix64's finaliser.
-    fn key(tenant: u16, number: u64) -> Key {
-        let mix = |mut x: u64| {
-            x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            x ^ (x >> 31)
-        };
-        let [high, low] = [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03].map(|seed| mix(number ^ seed));
-        Key::new(tenant, u128::from(high) << 64 | u128::from(low))
-    }
 
     /// Counts up; a state of 0 is free.
     fn add(table: &Table, key: Key) -> Result<u64, Full> {
@@ -228,7 +237,7 @@ mod tests {
     fn few_keys_take_little_memory() {
         let table = Table::new(256 << 20);
         for number in 0..1_000 {
-            assert_eq!(add(&table, key(1, number)), Ok(1));
+            assert_eq!(add(&table, Key::numbered(1, number)), Ok(1));
         }
         assert!(table.bytes() <= 3 * SHARD_BYTES, "{} bytes", table.bytes());
     }
@@ -237,24 +246,24 @@ mod tests {
     fn a_key_that_has_state_is_never_forgotten_and_one_without_gives_its_place_up() {
         let table = Table::new(2 * SHARD_BYTES);
         let (kept, refused): (Vec<u64>, Vec<u64>) =
-            (0..100_000).partition(|number| add(&table, key(*number as u16, *number)).is_ok());
+            (0..100_000).partition(|number| add(&table, Key::numbered(*number as u16, *number)).is_ok());
         assert!(kept.len() > 7_900 && kept.len() <= 8_192, "{}", kept.len());
         for number in &kept {
-            assert_eq!(get(&table, key(*number as u16, *number)), Ok(1));
+            assert_eq!(get(&table, Key::numbered(*number as u16, *number)), Ok(1));
         }
         for number in kept {
             let forget = |_| (Some(0), ());
-            table.update(key(number as u16, number), |state| state == 0, forget).unwrap();
+            table.update(Key::numbered(number as u16, number), |state| state == 0, forget).unwrap();
         }
-        assert_eq!(add(&table, key(refused[0] as u16, refused[0])), Ok(1));
+        assert_eq!(add(&table, Key::numbered(refused[0] as u16, refused[0])), Ok(1));
     }
 
     #[test]
     fn one_tenant_leaves_room_for_another() {
         let table = Table::new(SHARD_BYTES);
-        let flood = (0..1_000_000).filter(|number| add(&table, key(1, *number)).is_ok()).count();
+        let flood = (0..1_000_000).filter(|number| add(&table, Key::numbered(1, *number)).is_ok()).count();
         assert_eq!(flood, BUCKETS * TENANT_SHARE);
-        let others = (0..300).filter(|number| add(&table, key(2, *number)).is_ok()).count();
+        let others = (0..300).filter(|number| add(&table, Key::numbered(2, *number)).is_ok()).count();
         assert!(others > 280, "{others} of 300");
     }
 
@@ -268,12 +277,12 @@ mod tests {
                 let table = &table;
                 scope.spawn(move || {
                     for round in 0..ROUNDS {
-                        add(table, key(3, (round + thread) % 16)).unwrap();
+                        add(table, Key::numbered(3, (round + thread) % 16)).unwrap();
                     }
                 });
             }
         });
-        let sum: u64 = (0..16).map(|number| get(&table, key(3, number)).unwrap()).sum();
+        let sum: u64 = (0..16).map(|number| get(&table, Key::numbered(3, number)).unwrap()).sum();
         assert_eq!(sum, THREADS * ROUNDS);
     }
 
@@ -285,7 +294,7 @@ mod tests {
             let mut map: HashMap<u64, u64> = HashMap::new();
             for (number, state) in steps {
                 let before = map.insert(number, state).unwrap_or(0);
-                let found = table.update(key(1, number), |state| state == 0, |found| (Some(state), found));
+                let found = table.update(Key::numbered(1, number), |state| state == 0, |found| (Some(state), found));
                 prop_assert_eq!(found, Ok(before));
             }
         }

@@ -44,7 +44,7 @@ async fn a_flood_over_all_cores_gets_the_allowance_and_one_per_cent_at_most() {
     const CONNECTIONS: usize = 4;
     const REQUESTS: usize = 100_000;
     let other = "routes: [{name: say, respond: {body: hello}}]";
-    let rule = "rates: [{name: all, rate: 1000/s, headers: false}]";
+    let rule = "rates: [{name: all, key: [client], rate: 1000/s, headers: false}]";
     let edge = Edge::new().process("threads: 2").tenant("acme", "acme.test", &say(rule));
     let edge = edge.tenant("other", "other.test", other).start().await;
 
@@ -140,7 +140,7 @@ async fn a_burst_passes_and_then_the_rate_and_a_request_may_count_for_several() 
     assert_eq!(status(&edge, "/cheap", "").await, 200);
     soon("the rate gives some back", async { while status(&edge, "/dear", "").await != 200 {} }).await;
     let took = begun.elapsed();
-    assert!(took >= Duration::from_millis(190) && took < Duration::from_millis(600), "{took:?}");
+    assert!(took >= Duration::from_millis(190) && took < Duration::from_secs(4), "{took:?}");
 }
 
 #[tokio::test]
@@ -241,7 +241,7 @@ async fn a_request_waits_and_only_so_many_do() {
     for (turn, (_, took, _)) in waited.iter().enumerate() {
         let due = Duration::from_millis(200 * turn as u64);
         assert!(
-            *took + Duration::from_millis(5) >= due && *took < due + Duration::from_millis(400),
+            *took + Duration::from_millis(5) >= due && *took < due + Duration::from_secs(2),
             "{turn}: {took:?}"
         );
     }
