@@ -155,7 +155,7 @@ impl<'a> Observation<'a> {
     pub(crate) fn denied(&mut self, denied: Denied) {
         let counters = self.counters();
         let counts = if denied.blocked { &counters.access_blocked } else { &counters.access_logged };
-        counts[denied.rule as usize].fetch_add(1, Relaxed);
+        counts[denied.rule.index()].fetch_add(1, Relaxed);
         self.denied = Some(denied);
     }
 

@@ -45,6 +45,11 @@ impl AccessRule {
     /// All kinds, in the order of their counters.
     pub const ALL: [Self; 4] = [Self::Address, Self::Country, Self::Asn, Self::AllowOnly];
 
+    /// Its place in [`ALL`](Self::ALL).
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
     /// As logs and metrics name it.
     pub fn name(self) -> &'static str {
         match self {
@@ -55,6 +60,14 @@ impl AccessRule {
         }
     }
 }
+
+const _: () = {
+    let mut place = 0;
+    while place < AccessRule::ALL.len() {
+        assert!(AccessRule::ALL[place] as usize == place);
+        place += 1;
+    }
+};
 
 /// Why somebody is refused.
 #[derive(Debug, Clone, Copy)]

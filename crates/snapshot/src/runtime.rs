@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, Weak};
 
-use crate::AccessRule;
 use veloflux_waf::collections::{ProcessCollections, TenantCollections};
+
+use crate::AccessRule;
 
 /// Health and load of one backend.
 #[derive(Debug)]

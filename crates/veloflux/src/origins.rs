@@ -85,13 +85,15 @@ impl Origins {
         folder: &Path,
         named: impl Iterator<Item = &'a str>,
     ) -> HashMap<String, Result<Arc<AddressList>, String>> {
+        let held = self.lists.0.values().map(|held| held.content.addresses.bytes());
+        // What is replaced counts until the next time: it is in memory as long as it serves.
+        let mut total: usize = held.sum();
         let lists = named.map(|name| {
-            let file = folder.join(name);
-            let others = self.lists.bytes_but(&file, |list| list.addresses.bytes());
-            let list = self.lists.get(file, |file| {
+            let list = self.lists.get(folder.join(name), |file| {
                 let content = read_bounded(file, MAX_LIST_BYTES as u64).map_err(|error| error.to_string())?;
                 let addresses = AddressSet::from_list(&content).map_err(|error| error.to_string())?;
-                if others + addresses.bytes() > MAX_LISTS_BYTES {
+                total += addresses.bytes();
+                if total > MAX_LISTS_BYTES {
                     return Err(format!("all lists together would take more than {MAX_LISTS_BYTES} bytes"));
                 }
                 Ok(AddressList { name: name.into(), addresses })
@@ -176,10 +178,6 @@ impl<T> Kept<T> {
                 Ok(held.content.clone())
             }
         }
-    }
-
-    fn bytes_but(&self, path: &Path, bytes: impl Fn(&T) -> usize) -> usize {
-        self.0.iter().filter(|(other, _)| *other != path).map(|(_, held)| bytes(&held.content)).sum()
     }
 }
 
