@@ -111,6 +111,21 @@ async fn a_route_adds_to_its_tenants_rules_unless_it_goes_without() {
 }
 
 #[tokio::test]
+async fn whoever_is_refused_learns_of_no_route() {
+    let rest = "routes: [{name: one, path: {exact: /one}, respond: {}}]\n\
+        access: {deny: {addresses: [192.0.2.1]}}";
+    let edge = behind_proxy().tenant("acme", "acme.test", rest).start().await;
+    for (address, path, status) in [
+        ("192.0.2.1", "/one", 403),
+        ("192.0.2.1", "/two", 403),
+        ("192.0.2.2", "/one", 200),
+        ("192.0.2.2", "/two", 404),
+    ] {
+        assert_eq!(from(&edge, address, path).await.status, status, "{address} {path}");
+    }
+}
+
+#[tokio::test]
 async fn rules_that_only_log_let_pass_and_say_so() {
     let backend = Backend::named("b");
     let access = "{action: log, deny: {addresses: [192.0.2.1]}}";
