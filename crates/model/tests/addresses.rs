@@ -58,7 +58,7 @@ fn compare(name: &str, listed: Vec<IpAddr>, asked: &[IpAddr]) {
     };
     let mut plain: Vec<u128> = listed.into_iter().map(number).collect();
     plain.sort_unstable();
-    let mut rounds: Vec<(f64, f64)> = (0..5)
+    let mut rounds: Vec<(f64, f64)> = (0..3)
         .map(|_| {
             let ours = time_ns(asked, |address| set.contains(address));
             (ours, time_ns(asked, |address| plain.binary_search(&number(address)).is_ok()))
@@ -75,7 +75,7 @@ fn compare(name: &str, listed: Vec<IpAddr>, asked: &[IpAddr]) {
 
 /// CPU time of one of these lookups, in nanoseconds. What is asked next depends on the answer, so that none runs ahead.
 fn time_ns(asked: &[IpAddr], contains: impl Fn(IpAddr) -> bool) -> f64 {
-    const LOOKUPS: usize = 50_000;
+    const LOOKUPS: usize = 100_000;
     let begun = cpu_ns();
     let mut place = 0;
     for _ in 0..LOOKUPS {
