@@ -5,18 +5,21 @@
 //! leaves a request unrecorded.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
+use veloflux_model::value::Country;
 use veloflux_snapshot::compile::stable_hash;
 use veloflux_snapshot::limit::RateRule;
 use veloflux_snapshot::runtime::TenantState;
-use veloflux_snapshot::{Backend, Route, Tenant};
+use veloflux_snapshot::{Backend, Origin, Route, Tenant};
 use veloflux_waf::{Cause, Levels, Match, Record};
 
 use crate::accept::ConnectionInfo;
+use crate::access::Denied;
 use crate::answer::Rejection;
 use crate::core::Core;
 use crate::firewall::Outcome;
@@ -24,8 +27,8 @@ use crate::head::{Fields, Known, RequestHead};
 use crate::limit::{Limited, Quota};
 use crate::metrics::NO_TENANT;
 use crate::record::{
-    AccessEntry, EventAction, FirewallEvent, LimitEvent, LimitSummary, RequestId, RuleMatch, Termination,
-    Timestamp, TlsSession, WafCause, WafSummary, WafVerdict,
+    AccessEntry, EventAction, FirewallEvent, LimitEvent, LimitSummary, OriginEvent, OriginSummary, RequestId,
+    RuleMatch, Termination, Timestamp, TlsSession, WafCause, WafSummary, WafVerdict,
 };
 
 /// Longest host, path, query and user agent in a log line, in bytes.
@@ -50,6 +53,8 @@ pub(crate) struct Observation<'a> {
     pub(crate) unix_us: u64,
     id: RequestId,
     client: IpAddr,
+    origin: Origin,
+    denied: Option<Denied>,
     tenant: Option<Arc<Tenant>>,
     route: Option<Arc<str>>,
     levels: Option<Levels>,
@@ -83,6 +88,8 @@ impl<'a> Observation<'a> {
             unix_us: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64),
             id: RequestId::new(),
             client: info.peer.ip().to_canonical(),
+            origin: Origin::default(),
+            denied: None,
             tenant: None,
             route: None,
             levels: None,
@@ -135,6 +142,23 @@ impl<'a> Observation<'a> {
         self.client = client.to_canonical();
     }
 
+    /// What is known of where the client is.
+    pub(crate) fn origin(&mut self, origin: Origin) {
+        self.origin = origin;
+    }
+
+    pub(crate) fn known_origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// IP and country rules have something against the request.
+    pub(crate) fn denied(&mut self, denied: Denied) {
+        let counters = self.counters();
+        let counts = if denied.blocked { &counters.access_blocked } else { &counters.access_logged };
+        counts[denied.rule.index()].fetch_add(1, Relaxed);
+        self.denied = Some(denied);
+    }
+
     /// The request is over a limit.
     pub(crate) fn limited(&mut self, limited: Limited<'a>) {
         limited.state.count(limited.outcome);
@@ -185,8 +209,12 @@ impl<'a> Observation<'a> {
         if *rejection == Rejection::ClientGone && self.status == 0 {
             self.status = rejection.status();
         }
-        // A client that hangs up was not refused, and the firewall's refusals have a counter of their own.
-        if !matches!(rejection, Rejection::ClientGone | Rejection::Blocked { .. } | Rejection::Undecodable) {
+        // A client that hangs up was not refused, and those of the firewall and of IP and country rules have counters of
+        // their own.
+        if !matches!(
+            rejection,
+            Rejection::ClientGone | Rejection::Blocked { .. } | Rejection::Undecodable | Rejection::Denied
+        ) {
             self.counters().rejected.fetch_add(1, Relaxed);
         }
     }
@@ -244,6 +272,8 @@ impl<'a> Observation<'a> {
             tenant: self.tenant_id(),
             route: self.route.as_deref(),
             client: self.client,
+            country: self.origin.country.map(Country::code),
+            asn: self.origin.asn.map(NonZeroU32::get),
             host: masker.text(head.authority(), MAX_HOST),
             method: masker.text(head.method(), MAX_METHOD),
             path: masker.path(head.path(), MAX_PATH),
@@ -262,6 +292,10 @@ impl<'a> Observation<'a> {
                 alpn: self.info.alpn,
             }),
             user_agent: head.fields.first(Known::UserAgent).map(|agent| masker.text(agent, MAX_USER_AGENT)),
+            origin: self
+                .denied
+                .as_ref()
+                .map(|denied| OriginSummary { action: denied.action(), rule: denied.rule.name() }),
             waf: self.outcome.as_ref().map(|outcome| WafSummary {
                 verdict: verdict(outcome),
                 score: score(outcome.record.inbound_score),
@@ -271,6 +305,26 @@ impl<'a> Observation<'a> {
             }),
             limits: &limits,
             termination: self.termination,
+        });
+    }
+
+    fn log_origin(&self, denied: &Denied) {
+        let Some(head) = self.head else { return };
+        let masker = &self.core.config.masker;
+        self.core.event_log.write(&OriginEvent {
+            time: Timestamp::from_unix_us(self.unix_us),
+            request_id: self.id,
+            tenant: self.tenant_id(),
+            route: self.route.as_deref().unwrap_or_default(),
+            action: denied.action(),
+            rule: denied.rule.name(),
+            list: denied.list.as_deref(),
+            client: self.client,
+            country: self.origin.country.map(Country::code),
+            asn: self.origin.asn.map(NonZeroU32::get),
+            method: masker.text(head.method(), MAX_METHOD),
+            host: masker.text(head.authority(), MAX_HOST),
+            path: masker.path(head.path(), MAX_PATH),
         });
     }
 
@@ -359,6 +413,9 @@ impl Drop for Observation<'_> {
             self.log_access(duration_us);
         }
         if self.core.event_log.is_on() {
+            if let Some(denied) = &self.denied {
+                self.log_origin(denied);
+            }
             if let Some(head) = self.head.filter(|_| !self.limited.is_empty()) {
                 self.log_limits(head);
             }

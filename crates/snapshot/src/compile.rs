@@ -7,6 +7,7 @@
 //! then exact path before prefix; then the longer path; then more conditions (headers, and methods as one); then
 //! document order. A route with both exact and wildcard hosts stands in both places.
 
+mod access;
 mod certificate;
 mod firewall;
 mod limits;
@@ -15,6 +16,7 @@ mod ring;
 mod route;
 mod verify;
 
+pub use access::{AccessData, access, lists_named};
 pub use ring::{MAX_RING_POINTS, stable_hash};
 pub use verify::AcceptsAnyCertificateDangerously;
 
@@ -46,6 +48,8 @@ pub struct Inputs {
     pub rulesets: HashMap<String, Result<Arc<Ruleset>, String>>,
     /// The version used where a policy names none.
     pub active_ruleset: Option<String>,
+    /// What IP and country rules are judged by: every list of [`lists_named`], and the process's databases.
+    pub access: AccessData,
     /// The most that a policy may set as its work budget, in per cent.
     pub max_work_budget_percent: u32,
     /// The authorities that the system trusts.
@@ -132,7 +136,14 @@ pub fn compile(
     }
     Report::none_or(&inputs.state_file, compiler.problems)?;
     tenants.sort_by(|a, b| a.id.cmp(&b.id));
-    Ok(Snapshot { revision, tenants, hosts })
+    Ok(Snapshot {
+        revision,
+        tenants,
+        hosts,
+        geo: inputs.access.geo.clone(),
+        metrics_access: None,
+        data_files: Vec::new(),
+    })
 }
 
 /// What is gathered and shared while one state is compiled.
@@ -177,9 +188,10 @@ impl<'a> Compiler<'a> {
             .filter_map(|pool| Some((pool.name.as_str(), Arc::new(self.pool(&id, pool)?))))
             .collect();
         let limits = self.limits(tenant, None);
-        let routes = self.routes(tenant, &pools, limits.as_ref());
+        let access: Box<[_]> = self.access(&tenant.access).into_iter().collect();
+        let routes = self.routes(tenant, &pools, &access, limits.as_ref());
         let state = self.registry.tenant(&id);
-        Tenant { id, routes, certificates, limits, state }
+        Tenant { id, routes, certificates, access, limits, state }
     }
 
     /// The tenant's host names with the certificate to present for each.

@@ -4,6 +4,7 @@
 
 mod address;
 mod cidr;
+mod country;
 mod header;
 mod hostname;
 mod name;
@@ -18,6 +19,7 @@ mod unit;
 
 pub use address::{BackendAddress, ListenAddress};
 pub use cidr::Cidr;
+pub use country::{Country, ListedCountry};
 pub use header::{HeaderName, HeaderText, Method, ParameterName};
 pub use hostname::Hostname;
 pub use name::{Name, TenantId, Version};

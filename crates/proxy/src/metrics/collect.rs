@@ -13,6 +13,7 @@ use veloflux_snapshot::runtime::{DURATION_BOUNDS_US, Histogram, LimitOutcome, Li
 use veloflux_snapshot::{Backend, Pool, Snapshot};
 use veloflux_waf::RuleCost;
 
+use super::origins::{self, OriginTotals};
 use super::{
     MAX_BACKENDS, MAX_CERTIFICATES, MAX_LIMITS, MAX_RULES, MAX_TENANTS, NO_TENANT, OTHER_TENANT, Sources,
 };
@@ -31,6 +32,7 @@ impl Collector for Reading {
         rules(&mut families, &snapshot)?;
         backends(&mut families, &snapshot, (sources.now_ms)())?;
         certificates(&mut families, &snapshot)?;
+        origins::files(&mut families, &snapshot)?;
         limits(&mut families, &snapshot)?;
         process(&mut families, sources, snapshot.revision)
     }
@@ -84,6 +86,7 @@ fn tenants(families: &mut Families<'_>, rows: &[(&str, Totals)]) -> fmt::Result 
         totals.waf_undecodable
     })?;
     count("veloflux_rejected", "Requests refused for other reasons", |totals| totals.rejected)?;
+    origins::tenants(families, &rows.iter().map(|(tenant, totals)| (*tenant, &totals.origins)))?;
     let mut gauge = |name: &str, help: &str, value: fn(&Totals) -> u64| {
         families.gauges(
             name,
@@ -235,6 +238,11 @@ fn process(families: &mut Families<'_>, sources: &Sources, revision: u64) -> fmt
             &process.connections_refused,
         ),
         ("veloflux_connections_broken", "Connections with a bad PROXY header", &process.connections_broken),
+        (
+            "veloflux_metrics_refused",
+            "Connections to the metrics listener that its rules refused",
+            &process.metrics_refused,
+        ),
         ("veloflux_handshakes_failed", "TLS handshakes that failed", &process.handshakes_failed),
     ] {
         families.counter(name, help, read(counter))?;
@@ -283,6 +291,7 @@ struct Totals {
     waf_units: u64,
     waf_over_budget: u64,
     waf_undecodable: u64,
+    origins: OriginTotals,
     rejected: u64,
     collections_entries: u64,
     collections_bytes: u64,
@@ -302,6 +311,7 @@ impl Totals {
         self.waf_undecodable += state.waf_undecodable.load(Relaxed);
         self.waf_over_budget += state.waf_over_budget.load(Relaxed);
         self.waf_detected += state.waf_detected.load(Relaxed);
+        self.origins.add(state);
         self.rejected += state.rejected.load(Relaxed);
         let usage = state.collections.usage();
         self.collections_entries += usage.entries();
@@ -326,7 +336,7 @@ impl HistogramTotals {
 }
 
 /// Writes families of metrics.
-struct Families<'a>(DescriptorEncoder<'a>);
+pub(super) struct Families<'a>(DescriptorEncoder<'a>);
 
 impl Families<'_> {
     /// `_total` is added to the name.
@@ -340,7 +350,7 @@ impl Families<'_> {
     }
 
     /// `_total` is added to the name.
-    fn counters<L: EncodeLabelSet>(
+    pub(super) fn counters<L: EncodeLabelSet>(
         &mut self,
         name: &str,
         help: &str,
@@ -353,7 +363,7 @@ impl Families<'_> {
         Ok(())
     }
 
-    fn gauges<L: EncodeLabelSet, V: EncodeGaugeValue>(
+    pub(super) fn gauges<L: EncodeLabelSet, V: EncodeGaugeValue>(
         &mut self,
         name: &str,
         help: &str,

@@ -15,7 +15,10 @@ mod forwarding;
 mod harness;
 mod limits;
 mod malformed;
+#[path = "../../../waf/tests/support/mmdb.rs"]
+mod mmdb;
 mod operations;
+mod origins;
 mod rates;
 mod records;
 mod reload;
