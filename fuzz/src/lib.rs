@@ -3,6 +3,7 @@
 //! Checked besides the assertions here: no panic, no overflow, and (by the driver) no run-away time or memory.
 
 mod cost;
+mod origins;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -19,6 +20,7 @@ use veloflux_waf::transform::Transformation;
 use veloflux_waf::{MemFiles, Ruleset, Source, sqli};
 
 pub use cost::cost;
+pub use origins::{address_list, geo_database};
 
 /// HTTP/1 requests with bodies: read the same however they arrive, and nothing in a head that could end a line when
 /// it is written out again.

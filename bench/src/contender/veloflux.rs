@@ -41,6 +41,9 @@ impl Contender for VeloFlux {
         let file = |kind: &str| format!("{}-{}{kind}", self.name, scenario.name);
         let process = workdir.write(&file(".yaml"), &process_file(scenario, port))?;
         let state = workdir.write(&file("-state.yaml"), &state_file(scenario, self.protections, upstream))?;
+        for file in self.protections.iter().filter_map(|protection| protection.file) {
+            workdir.write(file.name, &(file.content)())?;
+        }
         let arguments =
             ["serve", "--process", &process.display().to_string(), "--state", &state.display().to_string()];
         let output = workdir.path(&file(".log"));

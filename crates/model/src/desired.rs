@@ -2,6 +2,7 @@
 //!
 //! Tenants are separate: names of pools, routes and certificates are looked up within their tenant only.
 
+mod access;
 mod baseline;
 mod check;
 mod firewall;
@@ -10,6 +11,7 @@ mod limits;
 mod pool;
 mod route;
 
+pub use access::{Access, AccessAction, Origins};
 pub use baseline::{Baseline, RuleSelection};
 pub use firewall::{
     Exclusion, Firewall, FirewallMode, InspectedSize, OverLimit, OwnRules, PolicySettings, RuleMode,
@@ -79,6 +81,9 @@ pub struct Tenant {
     /// Longest request body on all routes; over it 413. Left out: 10MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_body: Option<BodySize>,
+    /// IP and country rules on all routes. Left out: requests are taken from everywhere.
+    #[serde(default, skip_serializing_if = "Access::is_empty")]
+    pub access: Access,
     /// Firewall policy on all routes. Left out: the active rule set blocks at paranoia level 1.
     #[serde(default)]
     pub firewall: Firewall,

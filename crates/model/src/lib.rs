@@ -7,6 +7,7 @@
 //!
 //! No IO and no async: the caller reads the files.
 
+pub mod addresses;
 pub mod desired;
 pub mod located;
 pub mod problem;

@@ -5,6 +5,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::desired::Access;
 use crate::located::{At, Position};
 use crate::problem::Problem;
 use crate::value::{ByteSize, Cidr, Count, FilePath, HeaderName, ListenAddress, Period};
@@ -32,6 +33,9 @@ pub struct Process {
     /// Proxies in front of this node, whose word about the client's address counts.
     #[serde(default)]
     pub trusted_proxies: Vec<Cidr>,
+    /// Geographic databases, by which tenants' rules and pools know where a client is. Left out: they may not ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub geo: Option<Geo>,
     /// Hard limits of the whole process.
     #[serde(default)]
     pub limits: Limits,
@@ -104,6 +108,26 @@ pub enum ProxyProtocol {
 pub struct Metrics {
     /// IP address and port; it speaks plain HTTP and belongs on a private network.
     pub address: At<ListenAddress>,
+    /// Whose connections are answered; others get 403. Paths of files count from this file's folder. Left out:
+    /// everybody's.
+    #[serde(default, skip_serializing_if = "Access::is_empty")]
+    pub access: Access,
+}
+
+/// Geographic databases in MaxMind's format (`.mmdb`), of countries, cities or autonomous systems.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Geo {
+    /// The files, which are read again when they change. What the first does not know of an address, the next may.
+    #[schemars(length(min = 1, max = 4))]
+    pub databases: Vec<At<FilePath>>,
+    /// Age from which on a database is warned of, counted from when it was built.
+    #[serde(default = "default_max_age")]
+    pub max_age: Period<3_600_000, 31_536_000_000>,
+}
+
+fn default_max_age() -> Period<3_600_000, 31_536_000_000> {
+    Period::of::<3_024_000_000>()
 }
 
 /// Hard limits of the whole process. What exceeds one is refused, never served partly.
@@ -267,6 +291,9 @@ impl Default for Reload {
     }
 }
 
+/// Most geographic databases.
+const MAX_DATABASES: usize = 4;
+
 /// Most listeners of one process.
 const MAX_LISTENERS: usize = 64;
 
@@ -292,6 +319,23 @@ impl Document for Process {
                         .hint(format!("it was taken on line {line}")),
                 );
             }
+        }
+        if let Some(access) = self.metrics.as_ref().map(|metrics| &metrics.access) {
+            problems.extend(access.problems(Position::default()));
+            if let Some(inherit) = &access.inherit {
+                problems.push(
+                    Problem::new(inherit.position(), "the metrics listener inherits no rules")
+                        .hint("remove `inherit`; it is for routes"),
+                );
+            }
+        }
+        if let Some(databases) = self.geo.as_ref().map(|geo| geo.databases.len())
+            && !(1..=MAX_DATABASES).contains(&databases)
+        {
+            problems.push(
+                Problem::new(Position::default(), format!("there are {databases} geographic databases"))
+                    .hint(format!("list 1 to {MAX_DATABASES} under `geo.databases`, or remove `geo`")),
+            );
         }
         for listener in &self.listeners {
             if let Some(port) = &listener.https_port

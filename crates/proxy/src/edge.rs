@@ -13,9 +13,10 @@ use tokio::net::TcpListener;
 use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use veloflux_snapshot::Reader;
+use veloflux_snapshot::{AccessAction, Reader};
 
 use crate::accept;
+use crate::access;
 use crate::config::{EdgeConfig, Listener};
 use crate::core::{Core, Shared, process_clock_ms};
 use crate::drain::Drain;
@@ -236,6 +237,12 @@ impl Tending {
             let checks = health::run(move || snapshots.current(), |_| {}, ended(stage.clone()));
             match self.metrics.map(TcpListener::from_std) {
                 Some(Ok(listener)) => {
+                    let (rules, counters) = (self.snapshots.clone(), self.counters.clone());
+                    let is_welcome = move |peer| {
+                        let denied = access::at_metrics(&rules.current(), peer);
+                        counters.metrics_refused.fetch_add(u64::from(denied.is_some()), Relaxed);
+                        denied != Some(AccessAction::Block)
+                    };
                     let (snapshots, limits, epoch) = (self.snapshots, self.limits, self.epoch);
                     let metrics = Metrics::new(Sources {
                         snapshot: Box::new(move || snapshots.current()),
@@ -250,7 +257,8 @@ impl Tending {
                     });
                     let serving = stage.clone();
                     let is_ready = move || *serving.borrow() == Stage::Serving;
-                    let shown = metrics::serve(listener, Arc::new(metrics), is_ready, ended(stage));
+                    let shown =
+                        metrics::serve(listener, Arc::new(metrics), is_ready, is_welcome, ended(stage));
                     tokio::join!(checks, shown);
                 }
                 Some(Err(error)) => {

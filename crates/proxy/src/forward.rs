@@ -183,7 +183,13 @@ async fn reach<'a, C: Client>(
     loop {
         let now = if retries == 0 && !fresh { clock.now } else { core.now() };
         let now_ms = core.now_ms(now);
-        let pick = PickRequest { client_hash: observed.client_hash(), sticky: bound, tried: &tried, now_ms };
+        let pick = PickRequest {
+            client_hash: observed.client_hash(),
+            country: observed.known_origin().country,
+            sticky: bound,
+            tried: &tried,
+            now_ms,
+        };
         let index = balance::pick(pool, &pick, &mut core.rng.borrow_mut()).ok_or(Rejection::NoBackend)?;
         let target = &pool.backends[index];
         observed.asked(target, now);

@@ -1,6 +1,7 @@
 //! The data plane: accepts connections, and takes each request through its stages (see [`Edge`] and `serve.rs`).
 
 mod accept;
+mod access;
 pub mod answer;
 pub mod balance;
 pub mod client_addr;

@@ -5,19 +5,22 @@
 //! leaves a request unrecorded.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
+use veloflux_model::value::Country;
 use veloflux_snapshot::compile::stable_hash;
 use veloflux_snapshot::headers::Headers;
 use veloflux_snapshot::limit::RateRule;
 use veloflux_snapshot::runtime::TenantState;
-use veloflux_snapshot::{Backend, Route, Snapshot, Tenant};
+use veloflux_snapshot::{Backend, Origin, Route, Snapshot, Tenant};
 use veloflux_waf::{Cause, Levels, Match, Record};
 
 use crate::accept::ConnectionInfo;
+use crate::access::Denied;
 use crate::answer::Rejection;
 use crate::core::Core;
 use crate::firewall::Outcome;
@@ -26,8 +29,8 @@ use crate::headers::{self, Recipient, Report};
 use crate::limit::{Limited, Quota};
 use crate::metrics::NO_TENANT;
 use crate::record::{
-    AccessEntry, CspEvent, EventAction, FirewallEvent, LimitEvent, LimitSummary, RequestId, RuleMatch,
-    Termination, Timestamp, TlsSession, WafCause, WafSummary, WafVerdict,
+    AccessEntry, CspEvent, EventAction, FirewallEvent, LimitEvent, LimitSummary, OriginEvent, OriginSummary,
+    RequestId, RuleMatch, Termination, Timestamp, TlsSession, WafCause, WafSummary, WafVerdict,
 };
 use crate::template::Values;
 
@@ -55,6 +58,8 @@ pub(crate) struct Observation<'a> {
     pub(crate) unix_us: u64,
     id: RequestId,
     client: IpAddr,
+    origin: Origin,
+    denied: Option<Denied>,
     tenant: Option<Arc<Tenant>>,
     route: Option<Arc<str>>,
     levels: Option<Levels>,
@@ -95,6 +100,8 @@ impl<'a> Observation<'a> {
             unix_us: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64),
             id: RequestId::new(),
             client: info.peer.ip().to_canonical(),
+            origin: Origin::default(),
+            denied: None,
             tenant: None,
             route: None,
             levels: None,
@@ -148,6 +155,23 @@ impl<'a> Observation<'a> {
 
     pub(crate) fn client(&mut self, client: IpAddr) {
         self.client = client.to_canonical();
+    }
+
+    /// What is known of where the client is.
+    pub(crate) fn origin(&mut self, origin: Origin) {
+        self.origin = origin;
+    }
+
+    pub(crate) fn known_origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// IP and country rules have something against the request.
+    pub(crate) fn denied(&mut self, denied: Denied) {
+        let counters = self.counters();
+        let counts = if denied.blocked { &counters.access_blocked } else { &counters.access_logged };
+        counts[denied.rule.index()].fetch_add(1, Relaxed);
+        self.denied = Some(denied);
     }
 
     /// The request is over a limit.
@@ -233,8 +257,12 @@ impl<'a> Observation<'a> {
         if *rejection == Rejection::ClientGone && self.status == 0 {
             self.status = rejection.status();
         }
-        // A client that hangs up was not refused, and the firewall's refusals have a counter of their own.
-        if !matches!(rejection, Rejection::ClientGone | Rejection::Blocked { .. } | Rejection::Undecodable) {
+        // A client that hangs up was not refused, and those of the firewall and of IP and country rules have counters of
+        // their own.
+        if !matches!(
+            rejection,
+            Rejection::ClientGone | Rejection::Blocked { .. } | Rejection::Undecodable | Rejection::Denied
+        ) {
             self.counters().rejected.fetch_add(1, Relaxed);
         }
     }
@@ -292,6 +320,8 @@ impl<'a> Observation<'a> {
             tenant: self.tenant_id(),
             route: self.route.as_deref(),
             client: self.client,
+            country: self.origin.country.map(Country::code),
+            asn: self.origin.asn.map(NonZeroU32::get),
             host: masker.text(head.authority(), MAX_HOST),
             method: masker.text(head.method(), MAX_METHOD),
             path: masker.path(head.path(), MAX_PATH),
@@ -310,6 +340,10 @@ impl<'a> Observation<'a> {
                 alpn: self.info.alpn,
             }),
             user_agent: head.fields.first(Known::UserAgent).map(|agent| masker.text(agent, MAX_USER_AGENT)),
+            origin: self
+                .denied
+                .as_ref()
+                .map(|denied| OriginSummary { action: denied.action(), rule: denied.rule.name() }),
             waf: self.outcome.as_ref().map(|outcome| WafSummary {
                 verdict: verdict(outcome),
                 score: score(outcome.record.inbound_score),
@@ -319,6 +353,26 @@ impl<'a> Observation<'a> {
             }),
             limits: &limits,
             termination: self.termination,
+        });
+    }
+
+    fn log_origin(&self, denied: &Denied) {
+        let Some(head) = self.head else { return };
+        let masker = &self.core.config.masker;
+        self.core.event_log.write(&OriginEvent {
+            time: Timestamp::from_unix_us(self.unix_us),
+            request_id: self.id,
+            tenant: self.tenant_id(),
+            route: self.route.as_deref().unwrap_or_default(),
+            action: denied.action(),
+            rule: denied.rule.name(),
+            list: denied.list.as_deref(),
+            client: self.client,
+            country: self.origin.country.map(Country::code),
+            asn: self.origin.asn.map(NonZeroU32::get),
+            method: masker.text(head.method(), MAX_METHOD),
+            host: masker.text(head.authority(), MAX_HOST),
+            path: masker.path(head.path(), MAX_PATH),
         });
     }
 
@@ -407,6 +461,9 @@ impl Drop for Observation<'_> {
             self.log_access(duration_us);
         }
         if self.core.event_log.is_on() {
+            if let Some(denied) = &self.denied {
+                self.log_origin(denied);
+            }
             if let Some(head) = self.head.filter(|_| !self.limited.is_empty()) {
                 self.log_limits(head);
             }

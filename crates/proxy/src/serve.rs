@@ -11,6 +11,7 @@ use veloflux_snapshot::{Action, FirewallPolicy, OverLimit, Route, Snapshot};
 use veloflux_waf::Connection;
 
 use crate::accept::ConnectionInfo;
+use crate::access;
 use crate::answer::{self, Rejection};
 use crate::client_addr;
 use crate::core::Core;
@@ -73,6 +74,8 @@ async fn stages<'s, C: Client>(
         head.fields.values(Known::Forwarded),
     );
     observed.client(chain.client);
+    let rules = found.as_ref().map_or(&tenant.access, |site| &site.route.access);
+    access::judge(snapshot, rules, observed)?;
 
     let limits = found.as_ref().map_or(&tenant.limits, |site| &site.route.limits);
     let _places = match limits {

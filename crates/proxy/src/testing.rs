@@ -34,6 +34,7 @@ pub(crate) fn pool_of(algorithm: Algorithm, weights: &[u32]) -> Pool {
         algorithm,
         backends: backends.collect(),
         ring: Vec::new(),
+        distances: Vec::new(),
         protocol: BackendProtocol::Http1,
         tls: None,
         sticky: None,
@@ -59,6 +60,19 @@ pub(crate) fn set_healthy(pool: &Pool, index: usize, healthy: bool) {
     pool.backends[index].state.healthy.store(healthy, Relaxed);
 }
 
+/// A snapshot with nothing in it.
+pub(crate) fn empty_snapshot() -> Snapshot {
+    Snapshot {
+        revision: 0,
+        tenants: Vec::new(),
+        hosts: HostTable::default(),
+        header_policy: Arc::default(),
+        geo: None,
+        metrics_access: None,
+        data_files: Vec::new(),
+    }
+}
+
 /// A snapshot with one tenant `t` that forwards to each of `pools`.
 pub(crate) fn snapshot_of(pools: Vec<Pool>) -> Arc<Snapshot> {
     let id: Arc<str> = "t".into();
@@ -76,6 +90,7 @@ pub(crate) fn snapshot_of(pools: Vec<Pool>) -> Arc<Snapshot> {
             idle: Duration::from_secs(1),
             total: Duration::from_secs(1),
         },
+        access: Box::default(),
         firewall: None,
         limits: None,
         header_policy: Arc::default(),
@@ -83,16 +98,12 @@ pub(crate) fn snapshot_of(pools: Vec<Pool>) -> Arc<Snapshot> {
     let tenant = Tenant {
         routes: routes.collect(),
         certificates: Vec::new(),
+        access: Box::default(),
         limits: None,
         header_policy: Arc::default(),
         csp_reports: None,
         state: Registry::default().tenant(&id),
         id,
     };
-    Arc::new(Snapshot {
-        revision: 1,
-        tenants: vec![Arc::new(tenant)],
-        hosts: HostTable::default(),
-        header_policy: Arc::default(),
-    })
+    Arc::new(Snapshot { revision: 1, tenants: vec![Arc::new(tenant)], ..empty_snapshot() })
 }

@@ -7,6 +7,7 @@
 //! then exact path before prefix; then the longer path; then more conditions (headers, and methods as one); then
 //! document order. A route with both exact and wildcard hosts stands in both places.
 
+mod access;
 mod certificate;
 mod firewall;
 mod headers;
@@ -16,6 +17,7 @@ mod ring;
 mod route;
 mod verify;
 
+pub use access::{AccessData, access, lists_named};
 pub use ring::{MAX_RING_POINTS, stable_hash};
 pub use verify::AcceptsAnyCertificateDangerously;
 
@@ -47,6 +49,8 @@ pub struct Inputs {
     pub rulesets: HashMap<String, Result<Arc<Ruleset>, String>>,
     /// The version used where a policy names none.
     pub active_ruleset: Option<String>,
+    /// What IP and country rules are judged by: every list of [`lists_named`], and the process's databases.
+    pub access: AccessData,
     /// The most that a policy may set as its work budget, in per cent.
     pub max_work_budget_percent: u32,
     /// The authorities that the system trusts.
@@ -133,7 +137,15 @@ pub fn compile(
     }
     Report::none_or(&inputs.state_file, compiler.problems)?;
     tenants.sort_by(|a, b| a.id.cmp(&b.id));
-    Ok(Snapshot { revision, tenants, hosts, header_policy: headers::nobodys() })
+    Ok(Snapshot {
+        revision,
+        tenants,
+        hosts,
+        header_policy: headers::nobodys(),
+        geo: inputs.access.geo.clone(),
+        metrics_access: None,
+        data_files: Vec::new(),
+    })
 }
 
 /// What is gathered and shared while one state is compiled.
@@ -178,11 +190,12 @@ impl<'a> Compiler<'a> {
             .filter_map(|pool| Some((pool.name.as_str(), Arc::new(self.pool(&id, pool)?))))
             .collect();
         let limits = self.limits(tenant, None);
-        let routes = self.routes(tenant, &pools, limits.as_ref());
         let header_policy = headers::of_tenant(tenant);
         let csp_reports = self.csp_reports(tenant);
+        let access: Box<[_]> = self.access(&tenant.access).into_iter().collect();
+        let routes = self.routes(tenant, &pools, &access, limits.as_ref());
         let state = self.registry.tenant(&id);
-        Tenant { id, routes, certificates, limits, header_policy, csp_reports, state }
+        Tenant { id, routes, certificates, access, limits, header_policy, csp_reports, state }
     }
 
     /// The tenant's host names with the certificate to present for each.

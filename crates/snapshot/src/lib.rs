@@ -4,19 +4,25 @@
 //! every core without a lock. What must outlive a snapshot (counters, health, connection pools' keys) lives in
 //! [`runtime`] and is found again by id, so that a reload of one tenant disturbs no other.
 
+pub mod access;
 pub mod compile;
+pub mod geo;
 pub mod headers;
 pub mod limit;
 pub mod publish;
 pub mod runtime;
 pub mod template;
 
+pub use access::{AccessAction, AccessPolicy, AccessRule};
 pub use compile::{Inputs, Lapsed, compile};
+pub use geo::{Geo, GeoDatabase, Origin};
 pub use publish::{CachedReader, Publisher, Reader};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+use veloflux_model::addresses::AddressList;
 
 use runtime::{BackendState, PoolState, TenantState};
 
@@ -31,6 +37,32 @@ pub struct Snapshot {
     pub hosts: HostTable<HostEntry>,
     /// What happens to header fields of responses that belong to no tenant.
     pub header_policy: Arc<headers::Headers>,
+    /// Where addresses are, if the process has geographic databases.
+    pub geo: Option<Arc<Geo>>,
+    /// Whom the metrics listener answers; `None`: everybody.
+    pub metrics_access: Option<Arc<AccessPolicy>>,
+    /// The lists of addresses and the databases that it uses, those of the process among them.
+    pub data_files: Vec<DataFile>,
+}
+
+/// A list of addresses or a geographic database, and how it stands.
+#[derive(Debug, Clone)]
+pub struct DataFile {
+    /// Its path as the process sees it.
+    pub path: Arc<str>,
+    /// What it is.
+    pub kind: DataKind,
+    /// Why what the file holds now is refused; what it held before is in force then. `None`: what it holds is in force.
+    pub refused: Option<Arc<str>>,
+}
+
+/// What a data file is.
+#[derive(Debug, Clone)]
+pub enum DataKind {
+    /// A list of addresses.
+    List(Arc<AddressList>),
+    /// A geographic database.
+    Database(Arc<GeoDatabase>),
 }
 
 impl Snapshot {
@@ -119,6 +151,8 @@ pub struct Tenant {
     pub routes: Vec<Route>,
     /// Certificates in the order of the desired state, those that no host name uses included.
     pub certificates: Vec<Certificate>,
+    /// IP and country rules for requests that no route takes.
+    pub access: Box<[Arc<AccessPolicy>]>,
     /// What limits requests that no route takes; `None`: nothing does.
     pub limits: Option<Arc<limit::Limits>>,
     /// What happens to header fields of responses that no route makes.
@@ -175,6 +209,8 @@ pub struct Route {
     pub max_body_bytes: u64,
     /// Time limits.
     pub timeouts: Timeouts,
+    /// IP and country rules, all of which a request has to pass: the tenant's, then the route's.
+    pub access: Box<[Arc<AccessPolicy>]>,
     /// The firewall policy in force here; `None`: the firewall is off for this route.
     pub firewall: Option<Arc<FirewallPolicy>>,
     /// What limits its requests; `None`: nothing does.
@@ -246,6 +282,9 @@ pub struct Pool {
     pub backends: Vec<Backend>,
     /// Points of the consistent-hash ring, sorted: (hash, index into `backends`); empty unless `IpHash`.
     pub ring: Vec<(u64, u16)>,
+    /// Kilometres from each country, by its index, to each backend, one row after the other; empty unless
+    /// `GeoProximity`.
+    pub distances: Vec<u16>,
     /// The protocol spoken to the backends.
     pub protocol: BackendProtocol,
     /// TLS to the backends; `None`: plain TCP.
@@ -277,6 +316,8 @@ pub enum Algorithm {
     IpHash,
     /// The better of two random backends by moving-average latency times requests in flight.
     RandomTwo,
+    /// Those nearest to the client's country; among them smooth weighted round robin.
+    GeoProximity,
 }
 
 /// One address in a pool.

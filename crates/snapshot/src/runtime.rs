@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, Weak};
 
 use veloflux_waf::collections::{ProcessCollections, TenantCollections};
 
+use crate::AccessRule;
+
 /// Health and load of one backend.
 #[derive(Debug)]
 pub struct BackendState {
@@ -72,6 +74,10 @@ pub struct TenantState {
     pub waf_over_budget: AtomicU64,
     /// Responses that the firewall could not decode, withheld or not.
     pub waf_undecodable: AtomicU64,
+    /// Requests refused by IP and country rules, by [`AccessRule`](crate::AccessRule) in the order of its `ALL`.
+    pub access_blocked: [AtomicU64; AccessRule::ALL.len()],
+    /// Requests that these rules would have refused, but for `action: log`.
+    pub access_logged: [AtomicU64; AccessRule::ALL.len()],
     /// Requests refused for any other reason (limits, bad host, no backend).
     pub rejected: AtomicU64,
     /// Reports of what a Content-Security-Policy stopped.
@@ -213,6 +219,8 @@ impl TenantState {
             waf_units: AtomicU64::new(0),
             waf_over_budget: AtomicU64::new(0),
             waf_undecodable: AtomicU64::new(0),
+            access_blocked: Default::default(),
+            access_logged: Default::default(),
             rejected: AtomicU64::new(0),
             csp_reports: AtomicU64::new(0),
             collections: collections.tenant(),

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use veloflux_model::{Desired, Document};
-use veloflux_snapshot::compile::{MAX_RING_POINTS, files_named, needs_native_roots, rulesets_named};
+use veloflux_snapshot::compile::{
+    AccessData, MAX_RING_POINTS, files_named, needs_native_roots, rulesets_named,
+};
 use veloflux_snapshot::limit::{KeyPart, Pace};
 use veloflux_snapshot::runtime::Registry;
 use veloflux_snapshot::{Action, Inputs, Lapsed, PathMatch, Publisher, Snapshot, compile};
@@ -15,6 +17,7 @@ use veloflux_waf::{MemFiles, Ruleset, Source};
 
 fn inputs() -> Inputs {
     Inputs {
+        access: AccessData::default(),
         max_work_budget_percent: 400,
         state_file: "state.yaml".to_owned(),
         files: HashMap::new(),

@@ -11,13 +11,14 @@ use rustls_pki_types::CertificateDer;
 use veloflux_model::located::Position;
 use veloflux_model::value::Version;
 use veloflux_model::{Desired, Document, MAX_DOCUMENT_BYTES, Problem, Process, Report};
-use veloflux_snapshot::compile::{files_named, needs_native_roots, rulesets_named};
+use veloflux_snapshot::compile::{AccessData, files_named, lists_named, needs_native_roots, rulesets_named};
 use veloflux_snapshot::runtime::Registry;
 use veloflux_snapshot::{Inputs, Lapsed, Snapshot, compile};
 use veloflux_waf::Ruleset;
 
 use crate::crs::Store;
 use crate::files::read_bounded;
+use crate::origins::Origins;
 
 /// Longest certificate, key or authorities' file, in bytes; the system's whole list has 220 KiB.
 const MAX_NAMED_FILE_BYTES: u64 = 4 << 20;
@@ -26,6 +27,7 @@ const MAX_NAMED_FILE_BYTES: u64 = 4 << 20;
 #[derive(Debug)]
 pub(crate) struct ProcessFile {
     pub(crate) process: Process,
+    path: PathBuf,
     /// The file's folder.
     folder: PathBuf,
 }
@@ -33,7 +35,7 @@ pub(crate) struct ProcessFile {
 impl ProcessFile {
     pub(crate) fn read(path: &Path) -> Result<Self, Report> {
         let process = read_document(path)?;
-        Ok(Self { process, folder: folder_of(path) })
+        Ok(Self { process, path: path.to_path_buf(), folder: folder_of(path) })
     }
 
     /// `path` of the process file as this process can open it.
@@ -52,6 +54,7 @@ impl ProcessFile {
             state_file,
             Store::in_data_directory(&self.data_directory()),
             self.process.limits.max_work_budget.get_u32(),
+            Origins::new(&self.path, self.folder.clone(), &self.process),
         )
     }
 }
@@ -64,6 +67,7 @@ pub(crate) struct Loader {
     store: Store,
     /// As in [`Inputs`].
     max_work_budget_percent: u32,
+    origins: Origins,
     registry: Registry,
     rulesets: HashMap<Version, Arc<Ruleset>>,
     /// Taken before each file is read, so that a change during the load counts as one after it.
@@ -71,11 +75,12 @@ pub(crate) struct Loader {
 }
 
 impl Loader {
-    fn new(state_file: PathBuf, store: Store, max_work_budget_percent: u32) -> Self {
+    fn new(state_file: PathBuf, store: Store, max_work_budget_percent: u32, origins: Origins) -> Self {
         Self {
             state_file,
             store,
             max_work_budget_percent,
+            origins,
             registry: Registry::default(),
             rulesets: HashMap::new(),
             loaded: Look::new(),
@@ -86,17 +91,19 @@ impl Loader {
     /// served according to `lapsed`, are warned of one by one.
     pub(crate) fn load(&mut self, revision: u64, lapsed: Lapsed) -> Result<Snapshot, Report> {
         self.loaded = self.look();
-        for own in [self.state_file.clone(), self.store.active_file()] {
-            self.note(own);
+        let mut own = self.origins.own_files();
+        own.extend([self.state_file.clone(), self.store.active_file()]);
+        for path in &own {
+            self.note(path.clone());
         }
         let state: Desired = read_document(&self.state_file)?;
         let folder = folder_of(&self.state_file);
         let paths = files_named(&state);
-        let named: BTreeSet<PathBuf> = paths.iter().map(|path| folder.join(path)).collect();
-        let own = [&self.state_file, &self.store.active_file()];
-        self.loaded.retain(|path, _| own.contains(&path) || named.contains(path));
-        for path in named {
-            self.note(path);
+        let lists = lists_named(&state);
+        let named: BTreeSet<PathBuf> = paths.iter().chain(&lists).map(|path| folder.join(path)).collect();
+        self.loaded.retain(|path, _| own.contains(path) || named.contains(path));
+        for path in &named {
+            self.note(path.clone());
         }
         let files = paths.into_iter().map(|path| {
             let content =
@@ -109,10 +116,14 @@ impl Loader {
         let state_file = self.state_file.display().to_string();
         let now = SystemTime::now();
         let max_work_budget_percent = self.max_work_budget_percent;
+        let geo = self.origins.geo()?;
+        let metrics_access = self.origins.metrics(geo.as_ref())?;
+        let access = AccessData { lists: self.origins.lists(&folder, lists.into_iter()), geo };
         let inputs = Inputs {
             state_file,
             files,
             rulesets,
+            access,
             active_ruleset,
             max_work_budget_percent,
             native_roots,
@@ -120,6 +131,8 @@ impl Loader {
             lapsed,
         };
         let snapshot = compile(&state, &inputs, &self.registry, revision)?;
+        self.origins.retain(&own.into_iter().chain(named).collect());
+        let snapshot = Snapshot { metrics_access, data_files: self.origins.files(), ..snapshot };
         warn_of_lapsed(&snapshot);
         Ok(snapshot)
     }
@@ -194,7 +207,7 @@ pub(crate) type Look = BTreeMap<PathBuf, Option<Stamp>>;
 pub(crate) struct Stamp(i64, i64, u64, u64);
 
 impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
+    pub(crate) fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         Some(Self(metadata.mtime(), metadata.mtime_nsec(), metadata.size(), metadata.ino()))
     }

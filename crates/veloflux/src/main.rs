@@ -12,6 +12,7 @@ mod failure;
 mod files;
 mod load;
 mod logging;
+mod origins;
 mod serve;
 mod waf;
 

@@ -55,6 +55,7 @@ mod variable;
 mod walk;
 
 pub mod body;
+pub mod maxmind;
 pub mod operator;
 pub mod sqli;
 pub mod transform;

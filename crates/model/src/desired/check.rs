@@ -9,8 +9,8 @@ use std::fmt::Display;
 use std::hash::Hash;
 
 use super::{
-    BackendTls, Baseline, CheckType, Desired, Exclusion, Firewall, HealthCheck, PathPattern, Pool, Route,
-    RuleModes, RuleSelection, Tenant,
+    Access, Algorithm, BackendTls, Baseline, CheckType, Desired, Exclusion, Firewall, HealthCheck,
+    PathPattern, Pool, Route, RuleModes, RuleSelection, Tenant,
 };
 use crate::located::{At, Position};
 use crate::problem::{Problem, suggestion};
@@ -143,10 +143,22 @@ impl Check {
         for route in &tenant.routes {
             self.route(tenant, route, &pools, owners);
         }
+        self.access(at, &tenant.access);
+        if let Some(inherit) = &tenant.access.inherit {
+            self.report(
+                inherit.position(),
+                "a tenant inherits no rules",
+                "remove `inherit`; it is for routes",
+            );
+        }
         self.firewall(tenant, at, &tenant.firewall, owners);
         self.limits(at, &tenant.ceilings);
         self.limits(at, &tenant.limits);
         self.security_headers(&tenant.security_headers);
+    }
+
+    fn access(&mut self, at: Position, access: &Access) {
+        self.problems.extend(access.problems(at));
     }
 
     fn reference(&mut self, what: &str, position: Position, name: &str, known: &HashSet<&str>) {
@@ -160,6 +172,16 @@ impl Check {
         let at = pool.name.position();
         self.length("backends", at, pool.backends.len(), 1, MAX_BACKENDS);
         self.unique("backend", pool.backends.iter().map(|backend| &backend.address));
+        if pool.algorithm == Algorithm::GeoProximity {
+            for backend in pool.backends.iter().filter(|backend| backend.country.is_none()) {
+                let message = format!("nobody knows where `{}` is", backend.address);
+                self.report(
+                    backend.address.position(),
+                    message,
+                    "say `country`, which `geo_proximity` needs",
+                );
+            }
+        }
         if let Some(tls) = &pool.tls {
             self.backend_tls(tls);
         }
@@ -246,6 +268,7 @@ impl Check {
         if let Some(respond) = &route.respond {
             self.length("bytes in `body`", respond.body.position(), respond.body.len(), 0, MAX_RESPONSE_BODY);
         }
+        self.access(at, &route.access);
         self.firewall(tenant, at, &route.firewall, owners);
         self.route_limits(at, &route.limits);
         self.route_headers(route);

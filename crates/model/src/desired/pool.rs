@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::located::At;
 use crate::value::{
-    BackendAddress, Count, FilePath, HeaderName, HeaderText, Hostname, Name, Period, StatusSet,
+    BackendAddress, Count, Country, FilePath, HeaderName, HeaderText, Hostname, Name, Period, StatusSet,
 };
 
 /// A set of backends that serve the same content.
@@ -62,6 +62,8 @@ pub enum Algorithm {
     IpHash,
     /// The quicker of two random ones.
     RandomTwo,
+    /// Those in the client's country, else those in the country nearest to it; among them in proportion to weight.
+    GeoProximity,
 }
 
 /// The protocol spoken to backends.
@@ -104,6 +106,9 @@ pub struct Backend {
     /// Relative share.
     #[serde(default = "one")]
     pub weight: Count<1, 1_000>,
+    /// The country it stands in; `geo_proximity` has to know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<Country>,
     /// Takes no new requests, but finishes those in flight.
     #[serde(default)]
     pub drain: bool,

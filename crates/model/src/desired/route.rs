@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Cors, Firewall, HeaderRules, Limits, SecurityHeaders};
+use super::{Access, Cors, Firewall, HeaderRules, Limits, SecurityHeaders};
 use crate::located::At;
 use crate::value::{
     ByteSize, Count, HeaderName, HeaderText, Hostname, Location, Method, Name, PathText, Period,
@@ -48,6 +48,9 @@ pub struct Route {
     /// Longest request body, where it differs from the tenant's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_body: Option<BodySize>,
+    /// IP and country rules besides the tenant's.
+    #[serde(default, skip_serializing_if = "Access::is_empty")]
+    pub access: Access,
     /// Firewall policy, where it differs from the tenant's; exclusions add up.
     #[serde(default)]
     pub firewall: Firewall,

@@ -5,6 +5,7 @@
 mod address;
 mod cidr;
 mod cors_origin;
+mod country;
 mod header;
 mod hostname;
 mod name;
@@ -20,6 +21,7 @@ mod unit;
 pub use address::{BackendAddress, ListenAddress};
 pub use cidr::Cidr;
 pub use cors_origin::CorsOrigin;
+pub use country::{Country, ListedCountry};
 pub use header::{HeaderName, HeaderTemplate, HeaderText, Method, ParameterName};
 pub use hostname::Hostname;
 pub use name::{Name, TenantId, Version};

@@ -38,6 +38,8 @@ pub enum Rejection {
     NoRoute,
     /// A route matches but for the method.
     MethodNotAllowed,
+    /// IP and country rules refused.
+    Denied,
     /// The request is over a limit of its tenant, route or client.
     TooManyRequests {
         /// When it may be within it, in seconds from now.
@@ -114,7 +116,7 @@ impl Rejection {
             Self::ClientGone => 499,
             // A policy cannot turn a refusal into a success.
             Self::Blocked { status } if (400..600).contains(status) => *status,
-            Self::Blocked { .. } => 403,
+            Self::Blocked { .. } | Self::Denied => 403,
             Self::Internal => 500,
             Self::UnsupportedTransferCoding => 501,
             Self::BackendFailed | Self::Undecodable => 502,
@@ -191,6 +193,10 @@ impl Words {
             Rejection::Undecodable => {
                 ("Bad gateway", "The site answered in a content coding that cannot be checked here.")
             }
+            Rejection::Denied => (
+                "Access denied",
+                "Requests from your address are not accepted here. If yours should be, tell the site's owner the request id.",
+            ),
             Rejection::TooManyRequests { .. } => {
                 ("Too many requests", "There were too many requests. Please try again a little later.")
             }
@@ -260,7 +266,7 @@ mod tests {
 
     const ID: &str = "0192f3a4-5b6c-7d8e-9f01-23456789abcd";
 
-    fn every_rejection() -> [(&'static str, Rejection); 20] {
+    fn every_rejection() -> [(&'static str, Rejection); 21] {
         [
             (
                 "bad-request",
@@ -277,6 +283,7 @@ mod tests {
             ("unknown-host", Rejection::UnknownHost),
             ("no-route", Rejection::NoRoute),
             ("method-not-allowed", Rejection::MethodNotAllowed),
+            ("denied", Rejection::Denied),
             ("too-many-requests", Rejection::TooManyRequests { retry_after_s: 7 }),
             ("blocked", Rejection::Blocked { status: 403 }),
             ("no-backend", Rejection::NoBackend),

@@ -17,6 +17,7 @@
 //! Nothing here locks: cores race on the atomics of [`BackendState`](veloflux_snapshot::runtime::BackendState),
 //! and the algorithms are such that a lost race costs at most a little evenness.
 
+mod geo_proximity;
 mod ip_hash;
 mod least_conn;
 mod load;
@@ -27,6 +28,7 @@ mod weighted_round_robin;
 use std::sync::atomic::Ordering::Relaxed;
 
 use fastrand::Rng;
+use veloflux_model::value::Country;
 use veloflux_snapshot::{Algorithm, Backend, Pool};
 
 use crate::eject;
@@ -38,6 +40,8 @@ pub use load::{InFlight, latency_us};
 pub struct PickRequest<'a> {
     /// Hash of the client's address, for [`Algorithm::IpHash`]; compared with the points of [`Pool::ring`].
     pub client_hash: u64,
+    /// The client's country, for [`Algorithm::GeoProximity`].
+    pub country: Option<Country>,
     /// Index of the backend that a valid stickiness cookie names; it wins if it is in the full group and untried.
     pub sticky: Option<usize>,
     /// Backends that this request has been sent to already.
@@ -106,6 +110,7 @@ fn choose(
         Algorithm::WeightedRoundRobin => weighted_round_robin::choose(pool, usable),
         Algorithm::LeastConn => least_conn::choose(pool, usable),
         Algorithm::IpHash => ip_hash::choose(pool, request.client_hash, usable),
+        Algorithm::GeoProximity => geo_proximity::choose(pool, request.country, usable),
         Algorithm::RandomTwo => random_two::choose(pool, request.now_ms, rng, usable),
     }
 }
@@ -148,7 +153,7 @@ mod tests {
     use crate::testing::{pool_of, ring_of, set_healthy};
 
     fn request(tried: &Tried) -> PickRequest<'_> {
-        PickRequest { client_hash: 7, sticky: None, tried, now_ms: 1_000 }
+        PickRequest { client_hash: 7, country: None, sticky: None, tried, now_ms: 1_000 }
     }
 
     const EVERY_ALGORITHM: [Algorithm; 5] = [

@@ -13,6 +13,7 @@ use veloflux_snapshot::runtime::{DURATION_BOUNDS_US, Histogram, LimitOutcome, Li
 use veloflux_snapshot::{Backend, Pool, Snapshot};
 use veloflux_waf::RuleCost;
 
+use super::origins::{self, OriginTotals};
 use super::{
     MAX_BACKENDS, MAX_CERTIFICATES, MAX_LIMITS, MAX_RULES, MAX_TENANTS, NO_TENANT, OTHER_TENANT, Sources,
 };
@@ -31,6 +32,7 @@ impl Collector for Reading {
         rules(&mut families, &snapshot)?;
         backends(&mut families, &snapshot, (sources.now_ms)())?;
         certificates(&mut families, &snapshot)?;
+        origins::files(&mut families, &snapshot)?;
         limits(&mut families, &snapshot)?;
         process(&mut families, sources, snapshot.revision)
     }
@@ -87,6 +89,7 @@ fn tenants(families: &mut Families<'_>, rows: &[(&str, Totals)]) -> fmt::Result 
     count("veloflux_csp_reports", "Reports of what a Content-Security-Policy stopped", |totals| {
         totals.csp_reports
     })?;
+    origins::tenants(families, &rows.iter().map(|(tenant, totals)| (*tenant, &totals.origins)))?;
     let mut gauge = |name: &str, help: &str, value: fn(&Totals) -> u64| {
         families.gauges(
             name,
@@ -238,6 +241,11 @@ fn process(families: &mut Families<'_>, sources: &Sources, revision: u64) -> fmt
             &process.connections_refused,
         ),
         ("veloflux_connections_broken", "Connections with a bad PROXY header", &process.connections_broken),
+        (
+            "veloflux_metrics_refused",
+            "Connections to the metrics listener that its rules refused",
+            &process.metrics_refused,
+        ),
         ("veloflux_handshakes_failed", "TLS handshakes that failed", &process.handshakes_failed),
     ] {
         families.counter(name, help, read(counter))?;
@@ -286,6 +294,7 @@ struct Totals {
     waf_units: u64,
     waf_over_budget: u64,
     waf_undecodable: u64,
+    origins: OriginTotals,
     rejected: u64,
     csp_reports: u64,
     collections_entries: u64,
@@ -306,6 +315,7 @@ impl Totals {
         self.waf_undecodable += state.waf_undecodable.load(Relaxed);
         self.waf_over_budget += state.waf_over_budget.load(Relaxed);
         self.waf_detected += state.waf_detected.load(Relaxed);
+        self.origins.add(state);
         self.rejected += state.rejected.load(Relaxed);
         self.csp_reports += state.csp_reports.load(Relaxed);
         let usage = state.collections.usage();
@@ -331,7 +341,7 @@ impl HistogramTotals {
 }
 
 /// Writes families of metrics.
-struct Families<'a>(DescriptorEncoder<'a>);
+pub(super) struct Families<'a>(DescriptorEncoder<'a>);
 
 impl Families<'_> {
     /// `_total` is added to the name.
@@ -345,7 +355,7 @@ impl Families<'_> {
     }
 
     /// `_total` is added to the name.
-    fn counters<L: EncodeLabelSet>(
+    pub(super) fn counters<L: EncodeLabelSet>(
         &mut self,
         name: &str,
         help: &str,
@@ -358,7 +368,7 @@ impl Families<'_> {
         Ok(())
     }
 
-    fn gauges<L: EncodeLabelSet, V: EncodeGaugeValue>(
+    pub(super) fn gauges<L: EncodeLabelSet, V: EncodeGaugeValue>(
         &mut self,
         name: &str,
         help: &str,

@@ -8,6 +8,7 @@
 //! most are listed. Of the limits, the first [`MAX_LIMITS`] by tenant are.
 
 mod collect;
+mod origins;
 mod server;
 
 use std::fmt;
@@ -31,6 +32,9 @@ pub const MAX_BACKENDS: usize = 1_000;
 
 /// Certificates with a series of their own; those that expire first are shown.
 pub const MAX_CERTIFICATES: usize = 1_000;
+
+/// Lists of addresses with a series of their own.
+pub const MAX_LISTS: usize = 200;
 
 /// Firewall rules with series of their own; those that have cost most are shown.
 pub const MAX_RULES: usize = 50;
@@ -63,6 +67,8 @@ pub struct ProcessCounters {
     pub connections_broken: AtomicU64,
     /// TLS handshakes that failed.
     pub handshakes_failed: AtomicU64,
+    /// Connections to the metrics listener that its IP and country rules refused.
+    pub metrics_refused: AtomicU64,
 }
 
 impl ProcessCounters {
@@ -77,6 +83,7 @@ impl ProcessCounters {
             connections_refused: AtomicU64::default(),
             connections_broken: AtomicU64::default(),
             handshakes_failed: AtomicU64::default(),
+            metrics_refused: AtomicU64::default(),
         }
     }
 

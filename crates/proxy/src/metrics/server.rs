@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,11 +29,13 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after a failed accept (out of file descriptors).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers on `listener` until `shutdown` is ready. `is_ready` decides `/readyz`.
+/// Answers on `listener` until `shutdown` is ready. `is_ready` decides `/readyz`, `is_welcome` whether anything is shown
+/// to an address at all.
 pub async fn serve(
     listener: TcpListener,
     metrics: Arc<Metrics>,
     is_ready: impl Fn() -> bool + Send + Sync + 'static,
+    is_welcome: impl Fn(IpAddr) -> bool,
     shutdown: impl Future<Output = ()>,
 ) {
     let is_ready = Arc::new(is_ready);
@@ -40,18 +43,19 @@ pub async fn serve(
     let mut connections = JoinSet::new();
     let accept = async {
         while let Ok(slot) = slots.clone().acquire_owned().await {
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "metrics listener cannot accept");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
-            let (metrics, is_ready) = (metrics.clone(), is_ready.clone());
+            let metrics = is_welcome(peer.ip()).then(|| metrics.clone());
+            let is_ready = is_ready.clone();
             connections.spawn(async move {
                 // A client that goes away or is too slow only loses its own answer.
-                let _ = timeout(CONNECTION_TIMEOUT, converse(stream, &metrics, &*is_ready)).await;
+                let _ = timeout(CONNECTION_TIMEOUT, converse(stream, metrics.as_deref(), &*is_ready)).await;
                 drop(slot);
             });
             while connections.try_join_next().is_some() {}
@@ -63,11 +67,19 @@ pub async fn serve(
     }
 }
 
-async fn converse(mut stream: TcpStream, metrics: &Metrics, is_ready: &impl Fn() -> bool) -> io::Result<()> {
+/// Without `metrics` the peer is refused.
+async fn converse(
+    mut stream: TcpStream,
+    metrics: Option<&Metrics>,
+    is_ready: &impl Fn() -> bool,
+) -> io::Result<()> {
     let mut head = Vec::with_capacity(1024);
     let response = loop {
         if memchr::memmem::find(&head, b"\r\n\r\n").is_some() {
-            break respond(&head, metrics, is_ready);
+            break match metrics {
+                Some(metrics) => respond(&head, metrics, is_ready),
+                None => Response::text("403 Forbidden", ""),
+            };
         }
         if head.len() >= MAX_HEAD_BYTES {
             break Response::text("431 Request Header Fields Too Large", "");

@@ -4,12 +4,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use veloflux_snapshot::limit::{LimitAction, Limits, Pace, RateRule};
 use veloflux_snapshot::runtime::{LimitOutcome, Registry};
-use veloflux_snapshot::{Algorithm, HostTable, Tenant};
+use veloflux_snapshot::{Algorithm, Tenant};
 use veloflux_waf::collections::{Change, Collections as _, EntryKey, Kind, Update};
 
 use super::*;
 use crate::record::Target;
-use crate::testing::{EJECTION, pool_of, snapshot_of};
+use crate::testing::{EJECTION, empty_snapshot, pool_of, snapshot_of};
 
 fn metrics_of(snapshot: Arc<Snapshot>) -> (Metrics, Arc<ProcessCounters>) {
     let process = Arc::new(ProcessCounters::new(&Registry::default()));
@@ -31,6 +31,7 @@ fn tenants(count: usize) -> Arc<Snapshot> {
         Arc::new(Tenant {
             routes: Vec::new(),
             certificates: Vec::new(),
+            access: Box::default(),
             limits: None,
             header_policy: Arc::default(),
             csp_reports: None,
@@ -38,12 +39,7 @@ fn tenants(count: usize) -> Arc<Snapshot> {
             id,
         })
     });
-    Arc::new(Snapshot {
-        revision: 7,
-        tenants: tenants.collect(),
-        hosts: HostTable::default(),
-        header_policy: Arc::default(),
-    })
+    Arc::new(Snapshot { revision: 7, tenants: tenants.collect(), ..empty_snapshot() })
 }
 
 #[track_caller]
@@ -148,7 +144,7 @@ async fn ask(request: &[u8], ready: bool) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let metrics = Arc::new(metrics_of(tenants(1)).0);
-    tokio::spawn(serve(listener, metrics, move || ready, std::future::pending()));
+    tokio::spawn(serve(listener, metrics, move || ready, |_| true, std::future::pending()));
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request).await.unwrap();
     let mut response = String::new();

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::{LimitSummary, Masked, RequestId, Timestamp};
+use super::{EventAction, LimitSummary, Masked, RequestId, Timestamp};
 
 /// One request and its answer. Field order is the order in the log.
 #[derive(Debug, Serialize)]
@@ -21,6 +21,12 @@ pub struct AccessEntry<'a> {
     pub route: Option<&'a str>,
     /// The client, behind trusted proxies.
     pub client: IpAddr,
+    /// The client's country, where a database knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub country: Option<&'static str>,
+    /// The number of the client's autonomous system, where a database knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asn: Option<u32>,
     /// The host asked for.
     pub host: Masked<'a>,
     /// The method.
@@ -54,6 +60,9 @@ pub struct AccessEntry<'a> {
     /// The User-Agent header.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<Masked<'a>>,
+    /// What IP and country rules said against it; none where they let it pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<OriginSummary>,
     /// What the firewall found; none where it did not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waf: Option<WafSummary<'a>>,
@@ -75,6 +84,15 @@ pub struct TlsSession<'a> {
     /// The protocol agreed upon.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alpn: Option<&'static str>,
+}
+
+/// What IP and country rules said against a request, in short; the event has the rest.
+#[derive(Debug, Serialize)]
+pub struct OriginSummary {
+    /// What was done: blocked or logged.
+    pub action: EventAction,
+    /// The kind of rule: `address`, `country`, `asn` or `allow_only`.
+    pub rule: &'static str,
 }
 
 /// The firewall's findings in short; the event has the rest.

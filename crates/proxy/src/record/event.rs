@@ -52,7 +52,7 @@ pub enum EventAction {
     Blocked,
     /// It was let through, in detect mode.
     Detected,
-    /// Rules matched, but not enough of them to refuse.
+    /// Rules matched, but not enough of them to refuse, or they only record.
     Logged,
 }
 

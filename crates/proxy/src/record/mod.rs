@@ -10,15 +10,17 @@ mod csp_event;
 mod event;
 mod limit_event;
 mod mask;
+mod origin;
 mod request_id;
 mod sink;
 mod timestamp;
 
-pub use access::{AccessEntry, Termination, TlsSession, WafCause, WafSummary, WafVerdict};
+pub use access::{AccessEntry, OriginSummary, Termination, TlsSession, WafCause, WafSummary, WafVerdict};
 pub use csp_event::CspEvent;
 pub use event::{EventAction, FirewallEvent, RuleMatch};
 pub use limit_event::{LimitEvent, LimitSummary};
 pub use mask::{MaskNameError, Masked, Masker};
+pub use origin::OriginEvent;
 pub use request_id::RequestId;
 pub use sink::{Entry, Lines, Sink, Target};
 pub use timestamp::Timestamp;

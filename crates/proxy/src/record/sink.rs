@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{AccessEntry, CspEvent, FirewallEvent, LimitEvent};
+use super::{AccessEntry, CspEvent, FirewallEvent, LimitEvent, OriginEvent};
 
 /// Bytes that may wait in one core's buffer.
 const MAX_BUFFERED_BYTES: usize = 8 * 1024 * 1024;
@@ -47,6 +47,7 @@ pub trait Entry: Serialize + sealed::Sealed {}
 
 impl Entry for AccessEntry<'_> {}
 impl Entry for FirewallEvent<'_> {}
+impl Entry for OriginEvent<'_> {}
 impl Entry for LimitEvent<'_> {}
 impl Entry for CspEvent<'_> {}
 
@@ -54,6 +55,7 @@ mod sealed {
     pub trait Sealed {}
     impl Sealed for super::AccessEntry<'_> {}
     impl Sealed for super::FirewallEvent<'_> {}
+    impl Sealed for super::OriginEvent<'_> {}
     impl Sealed for super::LimitEvent<'_> {}
     impl Sealed for super::CspEvent<'_> {}
 }
@@ -275,6 +277,8 @@ mod tests {
             tenant: "acme",
             route: Some("shop"),
             client: [203, 0, 113, 9].into(),
+            country: None,
+            asn: None,
             host: masker.text("shop.acme.example", 255),
             method: masker.text("GET", 32),
             path: masker.path(path, 1024),
@@ -295,6 +299,7 @@ mod tests {
             user_agent: Some(
                 masker.text("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0", 256),
             ),
+            origin: None,
             waf: Some(WafSummary {
                 verdict: WafVerdict::Passed,
                 score: 0,

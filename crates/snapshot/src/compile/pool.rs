@@ -23,10 +23,12 @@ impl<'a> Compiler<'a> {
             desired::Algorithm::LeastConn => Algorithm::LeastConn,
             desired::Algorithm::IpHash => Algorithm::IpHash,
             desired::Algorithm::RandomTwo => Algorithm::RandomTwo,
+            desired::Algorithm::GeoProximity => Algorithm::GeoProximity,
         };
         Some(Pool {
             algorithm,
             ring: if algorithm == Algorithm::IpHash { ring(&backends) } else { Vec::new() },
+            distances: self.distances(pool),
             backends,
             protocol: match pool.protocol {
                 desired::BackendProtocol::Http1 => BackendProtocol::Http1,

@@ -12,7 +12,7 @@ use veloflux_model::value::{ByteSize, Hostname, PathText, Period};
 use super::{Compiler, headers};
 use crate::limit::Limits;
 use crate::template::Template;
-use crate::{Action, FirewallPolicy, PathMatch, Pool, Route, Timeouts};
+use crate::{AccessPolicy, Action, FirewallPolicy, PathMatch, Pool, Route, Timeouts};
 
 /// Longest request body where nothing else is said, in bytes.
 const DEFAULT_MAX_BODY_BYTES: u64 = 10 << 20;
@@ -22,16 +22,20 @@ impl<'a> Compiler<'a> {
         &mut self,
         tenant: &'a desired::Tenant,
         pools: &HashMap<&str, Arc<Pool>>,
+        everywhere: &[Arc<AccessPolicy>],
         own_limits: Option<&Arc<Limits>>,
     ) -> Vec<Route> {
-        let inherited = self.policy(tenant.name.position(), &tenant.firewall);
+        let of_tenant = self.policy(tenant.name.position(), &tenant.firewall);
         let mut routes = Vec::with_capacity(tenant.routes.len());
         for route in &tenant.routes {
             let policy = if route.firewall.is_empty() {
-                inherited.clone()
+                of_tenant.clone()
             } else {
                 self.policy(route.name.position(), &tenant.firewall.refined_by(&route.firewall))
             };
+            let own = self.access(&route.access);
+            let inherited = if route.access.inherits() { everywhere } else { &[] };
+            let access: Box<[_]> = inherited.iter().cloned().chain(own).collect();
             let limits =
                 if route.limits.is_empty() { own_limits.cloned() } else { self.limits(tenant, Some(route)) };
             let (wildcard, exact): (Vec<&Hostname>, Vec<&Hostname>) =
@@ -43,8 +47,9 @@ impl<'a> Compiler<'a> {
             }
             for (rank, hosts) in groups {
                 // A pool that could not be compiled has been reported; the snapshot is refused anyway.
-                if let Some(compiled) = compile(tenant, route, &hosts, policy.clone(), limits.clone(), pools)
-                {
+                let protections =
+                    Protections { access: access.clone(), limits: limits.clone(), firewall: policy.clone() };
+                if let Some(compiled) = compile(tenant, route, &hosts, protections, pools) {
                     routes.push((rank, compiled));
                 }
             }
@@ -69,14 +74,21 @@ enum HostRank {
     Any,
 }
 
+/// What a request on a route has to get past.
+struct Protections {
+    access: Box<[Arc<AccessPolicy>]>,
+    limits: Option<Arc<Limits>>,
+    firewall: Option<Arc<FirewallPolicy>>,
+}
+
 fn compile(
     tenant: &desired::Tenant,
     route: &desired::Route,
     hosts: &[&Hostname],
-    firewall: Option<Arc<FirewallPolicy>>,
-    limits: Option<Arc<Limits>>,
+    protections: Protections,
     pools: &HashMap<&str, Arc<Pool>>,
 ) -> Option<Route> {
+    let Protections { access, limits, firewall } = protections;
     let action = match route.action()? {
         desired::Action::Forward(forward) => Action::Forward {
             pool: pools.get(forward.pool.as_str())?.clone(),
@@ -111,6 +123,7 @@ fn compile(
         action,
         max_body_bytes: route.max_body.or(tenant.max_body).map_or(DEFAULT_MAX_BODY_BYTES, ByteSize::bytes),
         timeouts: timeouts(&tenant.timeouts.refined_by(&route.timeouts)),
+        access,
         firewall,
         limits,
         header_policy: headers::of_route(tenant, route),

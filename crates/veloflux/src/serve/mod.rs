@@ -14,6 +14,7 @@ use crate::cli::Files;
 use crate::failure::{Failure, Outcome};
 use crate::load::ProcessFile;
 use crate::logging;
+use crate::origins;
 use edge::Logs;
 pub(crate) use reload::Reloads;
 
@@ -57,6 +58,9 @@ pub(crate) fn run_until_told(
     ended
 }
 
+/// From one look at the age of geographic databases to the next.
+const AGE_INTERVAL: Duration = Duration::from_hours(24);
+
 /// Takes in changes until the process is told to stop; a load that runs then is not waited for.
 async fn serve(signals: &mut Signals, reloads: &Reloads, logs: &Logs) {
     let Signals { hangup, reopen, stop } = signals;
@@ -74,8 +78,17 @@ async fn serve(signals: &mut Signals, reloads: &Reloads, logs: &Logs) {
             logs.reopen();
         }
     };
+    let ageing = async {
+        loop {
+            if let Some(geo) = &reloads.reader().current().geo {
+                origins::warn_of_outdated(geo);
+            }
+            tokio::time::sleep(AGE_INTERVAL).await;
+        }
+    };
     tokio::select! {
         () = stop.told() => {}
+        () = ageing => {}
         () = changes => {}
         () = rotations => {}
     }

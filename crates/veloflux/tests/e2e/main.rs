@@ -16,7 +16,10 @@ mod harness;
 mod headers;
 mod limits;
 mod malformed;
+#[path = "../../../waf/tests/support/mmdb.rs"]
+mod mmdb;
 mod operations;
+mod origins;
 mod rates;
 mod records;
 mod reload;

@@ -29,7 +29,8 @@ impl Captures {
 
     /// Forgets every capture.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        self.slots[..self.len].fill(None);
+        self.len = 0;
     }
 
     /// One more than the highest number captured; 0 if nothing was.

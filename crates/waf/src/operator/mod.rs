@@ -22,7 +22,6 @@ mod gt;
 mod ip_match;
 mod le;
 mod lt;
-mod maxmind;
 mod need;
 pub(crate) mod number;
 mod pm;
@@ -45,7 +44,6 @@ use std::sync::Arc;
 pub use captures::{Captures, MAX_CAPTURES};
 pub use error::{OperatorError, OperatorFailure};
 pub use geo::Geo;
-pub(crate) use maxmind::MaxMind;
 pub use runtime::RuntimeOperator;
 pub use rx::PatternLimits;
 

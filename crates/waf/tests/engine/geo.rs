@@ -1,59 +1,20 @@
-//! `SecGeoLookupDb` and `@geoLookup` over a database made here (MaxMind DB File Format Specification 2.0).
+//! `SecGeoLookupDb` and `@geoLookup` over a database made here.
 
 use crate::common::{Request, block};
+use crate::mmdb::{self, double, map, text};
 use veloflux_waf::{MemFiles, Ruleset, Source};
 
-/// A value as the format writes it; sizes stay below 29, which need no further bytes.
-fn text(value: &str) -> Vec<u8> {
-    [&[2 << 5 | value.len() as u8], value.as_bytes()].concat()
-}
-
-fn double(value: f64) -> Vec<u8> {
-    [&[3 << 5 | 8][..], &value.to_be_bytes()].concat()
-}
-
-fn number(value: u16) -> Vec<u8> {
-    [&[5 << 5 | 2][..], &value.to_be_bytes()].concat()
-}
-
-fn map(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
-    let mut written = vec![7 << 5 | members.len() as u8];
-    for (name, value) in members {
-        written.extend(text(name));
-        written.extend(value);
-    }
-    written
-}
-
-/// A database of IPv4 that knows the lower half of all addresses.
+/// A database that knows the lower half of all IPv4 addresses.
 pub(crate) fn database() -> Vec<u8> {
-    const NODES: u8 = 1;
-    // One node: where the first bit is 0 the data behind 16 separating bytes, else nothing.
-    let mut written = vec![0, 0, NODES + 16, 0, 0, NODES];
-    written.extend([0; 16]);
     let names = |name: &str| map(&[("en", text(name))]);
-    written.extend(map(&[
+    let record = map(&[
         ("city", map(&[("names", names("Graz"))])),
         ("continent", map(&[("names", names("Europe"))])),
         ("country", map(&[("iso_code", text("AT")), ("names", names("Austria"))])),
         ("location", map(&[("latitude", double(47.07)), ("longitude", double(15.43))])),
         ("postal", map(&[("code", text("8010"))])),
-    ]));
-    written.extend(b"\xab\xcd\xefMaxMind.com");
-    let empty_array = vec![0, 4];
-    let long_zero = vec![0, 2];
-    written.extend(map(&[
-        ("binary_format_major_version", number(2)),
-        ("binary_format_minor_version", number(0)),
-        ("build_epoch", long_zero),
-        ("database_type", text("Test-City")),
-        ("description", map(&[])),
-        ("ip_version", number(4)),
-        ("languages", empty_array),
-        ("node_count", vec![6 << 5 | 1, NODES]),
-        ("record_size", number(24)),
-    ]));
-    written
+    ]);
+    mmdb::database(0, &[("0.0.0.0/1", record)])
 }
 
 fn compile(rules: &str, database: Vec<u8>) -> Result<Ruleset, String> {

@@ -14,6 +14,8 @@ mod geo;
 mod hostile;
 mod language;
 mod limits;
+#[path = "../support/mmdb.rs"]
+mod mmdb;
 mod overlay;
 mod own;
 mod reference;

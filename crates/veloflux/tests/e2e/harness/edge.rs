@@ -22,6 +22,7 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_veloflux");
 pub(crate) struct Edge {
     folder: tempfile::TempDir,
     process: Vec<String>,
+    metrics: &'static str,
     listeners: Vec<String>,
     state: Vec<String>,
     tenants: Vec<(String, String)>,
@@ -43,6 +44,7 @@ impl Edge {
         Self {
             folder: tempfile::tempdir().unwrap(),
             process: Vec::new(),
+            metrics: "",
             listeners: listeners.into(),
             state: Vec::new(),
             tenants: Vec::new(),
@@ -54,6 +56,12 @@ impl Edge {
     /// Adds a line to the process file.
     pub(crate) fn process(mut self, line: &str) -> Self {
         self.process.push(line.to_owned());
+        self
+    }
+
+    /// Adds a key to the metrics listener.
+    pub(crate) fn metrics_key(mut self, key: &'static str) -> Self {
+        self.metrics = key;
         self
     }
 
@@ -143,9 +151,10 @@ impl Edge {
         self.write_state();
         let listeners = self.listeners.iter().map(|keys| format!("  - {{address: '127.0.0.1:0', {keys}}}\n"));
         let process = format!(
-            "data_directory: data\nlisteners:\n{}metrics: {{address: '127.0.0.1:0'}}\nlogs:\n  \
+            "data_directory: data\nlisteners:\n{}metrics: {{address: '127.0.0.1:0', {}}}\nlogs:\n  \
              access: {{output: {{file: access.log}}}}\n  events: {{output: {{file: events.log}}}}\n{}\n",
             listeners.collect::<String>(),
+            self.metrics,
             self.process.join("\n"),
         );
         std::fs::write(self.path("veloflux.yaml"), process).unwrap();
