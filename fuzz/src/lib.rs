@@ -14,7 +14,7 @@ use veloflux_model::{Desired, Document, Process};
 use veloflux_proxy::client_addr::{self, Inbound, MAX_HOPS, TrustedProxies};
 use veloflux_proxy::proxy_protocol::{self, MAX_HEADER_LEN, Parsed};
 use veloflux_proxy::record::Masker;
-use veloflux_proxy::wire::{KeyIn, Reading, are_counted_together, read_request};
+use veloflux_proxy::wire::{KeyIn, MAX_REPORTS, Reading, are_counted_together, read_reports, read_request};
 use veloflux_waf::body::{self, Argument, Limits, cookies, json, multipart, urlencoded, xml};
 use veloflux_waf::transform::Transformation;
 use veloflux_waf::{MemFiles, Ruleset, Source, sqli};
@@ -84,6 +84,19 @@ pub fn client_addr(input: &[u8]) {
         let sound =
             |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[], ".contains(&byte));
         assert!(sound(&forwarding.x_forwarded_for) && sound(forwarding.x_forwarded_host), "{forwarding:?}");
+    }
+}
+
+/// Browsers' reports, in both forms: bounded in number, and no address keeps a query or fragment.
+pub fn reports(input: &[u8]) {
+    for content_type in [&b"application/csp-report"[..], b"application/reports+json"] {
+        let reports = read_reports(content_type, input).unwrap_or_default();
+        assert!(reports.len() <= MAX_REPORTS);
+        for report in reports {
+            for address in [&report.document, &report.blocked, &report.source] {
+                assert!(!address.contains(['?', '#']) && address.len() <= input.len(), "{address}");
+            }
+        }
     }
 }
 

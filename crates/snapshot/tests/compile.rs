@@ -481,3 +481,52 @@ tenants:
     assert!(Arc::ptr_eq(&first(&snapshot), &first(&again)));
     assert!(compiled("tenants: [{name: t, firewall: {mode: off}}]", &inputs()).tenants[0].limits.is_none());
 }
+
+#[test]
+fn presets_refinements_and_merges_become_fields() {
+    use veloflux_snapshot::headers::{Merge, SecurityHeader};
+    let text = "tenants:
+  - name: acme
+    firewall: {mode: off}
+    security_headers:
+      content_security_policy: {value: \"img-src 'self'\", merge: override}
+      csp_reports: true
+      x_frame_options: {merge: off}
+    routes:
+      - {name: inherits, respond: {body: x}}
+      - {name: refines, respond: {body: x}, security_headers: {csp_report_only: true, hide_server: false}}
+      - {name: anew, respond: {body: x}, security_headers: {preset: off, referrer_policy: {value: origin}}}
+  - name: quiet
+    firewall: {mode: off}
+";
+    let snapshot = compiled(text, &inputs());
+    let [acme, quiet] = [0, 1].map(|at| &snapshot.tenants[at]);
+    let route = |name: &str| {
+        let route = acme.routes.iter().find(|route| &*route.name == name).unwrap();
+        route.header_policy.security.clone()
+    };
+    let reported = "img-src 'self'; report-uri /.well-known/veloflux/csp-report; report-to csp";
+    let inherited = route("inherits");
+    assert_eq!(inherited, acme.header_policy.security);
+    assert_eq!(inherited[0].header, SecurityHeader::ContentSecurityPolicy);
+    assert_eq!((inherited[0].value.as_deref(), inherited[0].merge), (Some(reported), Merge::Override));
+    let has = |fields: &[veloflux_snapshot::headers::SecurityField], header| {
+        fields.iter().any(|field| field.header == header)
+    };
+    assert!(has(&inherited, SecurityHeader::ReportingEndpoints) && has(&inherited, SecurityHeader::Server));
+    assert!(!has(&inherited, SecurityHeader::XFrameOptions));
+
+    let refined = route("refines");
+    assert_eq!(refined[0].header, SecurityHeader::ContentSecurityPolicyReportOnly);
+    assert_eq!(refined[0].value.as_deref(), Some(reported));
+    assert!(!has(&refined, SecurityHeader::Server));
+
+    let anew = route("anew");
+    assert_eq!(anew.len(), 1);
+    assert_eq!((anew[0].value.as_deref(), anew[0].merge), (Some("origin"), Merge::Keep));
+
+    // Nothing written is the default preset, as it is for hosts that are nobody's.
+    assert_eq!(quiet.header_policy.security, snapshot.header_policy.security);
+    assert!(quiet.csp_reports.is_none() && acme.csp_reports.is_some());
+    assert!(snapshot.header_policy.security.iter().all(|field| field.merge != Merge::Append));
+}

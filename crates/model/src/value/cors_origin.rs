@@ -1,5 +1,6 @@
 //! Origins of other sites: whose scripts may read responses (RFC 6454 section 6.2, Fetch standard section 3.2.1).
 
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use super::{Invalid, checked_text, shown, text_value};
@@ -38,15 +39,15 @@ impl FromStr for CorsOrigin {
         };
         let is_scheme = scheme.bytes().next().is_some_and(|b| b.is_ascii_lowercase())
             && scheme.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b));
-        let host_at = if rest.starts_with('[') { rest.find(']').map_or(rest.len(), |at| at + 1) } else { 0 };
-        let (host, port) = match rest[host_at..].split_once(':') {
-            Some((host, port)) => (&rest[..host_at + host.len()], Some(port)),
+        let port_at = match rest.find(']') {
+            Some(bracket) => rest[bracket..].find(':').map(|at| bracket + at),
+            None => rest.find(':'),
+        };
+        let (host, port) = match port_at {
+            Some(at) => (&rest[..at], Some(&rest[at + 1..])),
             None => (rest, None),
         };
-        let name = host.strip_prefix("*.").unwrap_or(host);
-        let is_host = !name.is_empty()
-            && (host_at > 0 && host.len() == host_at
-                || name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b)));
+        let is_host = is_address(host) || is_name(host.strip_prefix("*.").unwrap_or(host));
         if !is_scheme || !is_host || text.len() > MAX_ORIGIN {
             return wrong("write scheme and host in lower case, no path: `https://app.example`");
         }
@@ -62,6 +63,17 @@ impl FromStr for CorsOrigin {
         }
         Ok(Self(text.into()))
     }
+}
+
+fn is_name(host: &str) -> bool {
+    !host.is_empty()
+        && host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b))
+}
+
+/// An IPv6 address in brackets, as browsers write it (RFC 5952).
+fn is_address(host: &str) -> bool {
+    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    address.is_some_and(|text| text.parse::<Ipv6Addr>().is_ok_and(|address| address.to_string() == text))
 }
 
 text_value!(CorsOrigin, "an origin", {
@@ -104,6 +116,10 @@ mod tests {
             "https://*",
             "https://u@app.example",
             "https://[::1",
+            "https://[x]",
+            "https://[0::1]",
+            "https://*.[::1]",
+            "https://app.example:",
             "https://a b",
         ] {
             assert!(bad.parse::<CorsOrigin>().is_err(), "{bad}");

@@ -187,7 +187,7 @@ mod tests {
             (b"application/csp-report", b"[]"),
             (b"application/csp-report", b"\xff"),
             (b"application/reports+json", b"{}"),
-            (b"application/reports+json", br#"[{"type":"csp-violation","body":[]}]"#),
+            (b"application/reports+json", br#"[{"type":"csp-violation","body":7}]"#),
         ] {
             assert_eq!(read_reports(content_type, body), None, "{content_type:?} {body:?}");
         }

@@ -420,3 +420,47 @@ async fn reports_are_bounded_in_how_often_they_come() {
     assert_eq!(refused.status, 429);
     assert!((60..70).contains(&taken), "{taken}");
 }
+
+#[tokio::test]
+async fn the_documented_example_does_what_it_says() {
+    const DOCUMENT: &str = include_str!("../../../../docs/headers.md");
+    let example = DOCUMENT.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    assert!(example.contains("127.0.0.1:8081"));
+    let backend = backend_with("X-Runtime: 5\r\n");
+    let example = example.replace("127.0.0.1:8081", &backend.address().to_string());
+    let edge = Edge::new().process("reload: {watch: false}").start().await;
+    edge.write_raw_state(&example.replace("    domains:", "    firewall: {mode: off}\n    domains:"));
+    edge.signal(libc::SIGHUP);
+    edge.metric_becomes("veloflux_revision", 2.0).await;
+
+    let page = edge.get("shop.example", "/a").await;
+    let policy = page.header("content-security-policy-report-only").unwrap();
+    assert!(policy.starts_with("script-src 'self' https://js.pay.example; object-src 'none'; report-uri"));
+    assert_eq!(page.header("content-security-policy"), None);
+    assert_eq!(page.header("link"), Some("<https://shop.example/a>; rel=\"canonical\""));
+    assert_eq!(page.header("x-runtime"), None);
+    assert_eq!(backend.requests()[0].fields.get("x-edge-client"), Some("127.0.0.1"));
+    assert_eq!(edge.get("shop.example", "/widget").await.header("x-frame-options"), None);
+
+    let api = edge.get("shop.example", "/api").await;
+    assert_eq!(api.header("content-security-policy"), Some(STRICT_CSP));
+    assert_eq!(api.header("cross-origin-resource-policy"), None);
+    assert_eq!((api.header("reporting-endpoints"), api.header("vary")), (None, Some("Origin")));
+    let mut client = Client::plain(edge.http()).await;
+    client
+        .send(
+            "OPTIONS /api/1 HTTP/1.1\r\nHost: shop.example\r\nOrigin: https://eu.partner.example\r\n\
+             Access-Control-Request-Method: DELETE\r\n\r\n",
+        )
+        .await;
+    let preflight = client.response().await;
+    assert_eq!(preflight.header("access-control-allow-origin"), Some("https://eu.partner.example"));
+    assert_eq!(preflight.header("access-control-allow-methods"), Some("GET, POST, DELETE"));
+
+    // The tables say what the presets hold, to the letter.
+    for values in [BALANCED, STRICT] {
+        for value in values.into_iter().flatten().filter(|value| !value.starts_with("accelerometer")) {
+            assert!(DOCUMENT.contains(&format!("`{value}`, ")), "{value}");
+        }
+    }
+}
