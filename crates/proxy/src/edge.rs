@@ -22,7 +22,7 @@ use crate::drain::Drain;
 use crate::health;
 use crate::metrics::{self, Metrics, ProcessCounters, Sources};
 use crate::scratch::Scratches;
-use crate::tls;
+use crate::tls::Tls;
 use crate::upstream::Connections;
 
 /// Why an edge could not be started.
@@ -88,7 +88,7 @@ impl Edge {
         counters: Arc<ProcessCounters>,
     ) -> Result<Self, StartError> {
         let config = Arc::new(config);
-        let tls = tls::server_config(snapshots.clone()).map_err(StartError::Tls)?;
+        let tls = Arc::new(Tls::new().map_err(StartError::Tls)?);
         let shared = Arc::new(Shared::default());
         let (stage, _) = watch::channel(Stage::Serving);
         let epoch = Instant::now();

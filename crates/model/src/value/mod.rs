@@ -13,6 +13,8 @@ mod period;
 mod rule;
 mod size;
 mod status;
+mod subject_name;
+mod tls_version;
 mod unit;
 
 pub use address::{BackendAddress, ListenAddress};
@@ -26,6 +28,8 @@ pub use period::Period;
 pub use rule::{RuleRange, RuleTag, RuleTarget};
 pub use size::ByteSize;
 pub use status::{StatusRange, StatusSet};
+pub use subject_name::{NameKind, SubjectName};
+pub use tls_version::TlsVersion;
 
 use std::fmt::{self, Display};
 use std::marker::PhantomData;
