@@ -13,6 +13,7 @@ mod forwarding;
 mod harness;
 mod limits;
 mod malformed;
+mod mutual_tls;
 mod operations;
 mod records;
 mod reload;
