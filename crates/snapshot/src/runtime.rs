@@ -4,6 +4,7 @@
 //! where two requests may meet at the same entry, and one waits for as long as the other's change of it takes.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -238,9 +239,7 @@ impl Registry {
     /// The ticket keys of the policy `id`, made to rotate every `period` when it is new. Fails where the system gives no
     /// random numbers.
     pub(crate) fn tickets(&self, id: &Arc<str>, period: Duration) -> Result<Arc<Tickets>, rustls::Error> {
-        // Made before the lock is taken: what goes wrong then leaves nothing behind.
-        let new = Tickets::new(period)?;
-        Ok(get_or_create(&self.tickets, id, |_| new))
+        get_or_try_create(&self.tickets, id, |_| Tickets::new(period))
     }
 }
 
@@ -263,17 +262,26 @@ impl<T> Default for Kept<T> {
 }
 
 fn get_or_create<T>(kept: &Mutex<Kept<T>>, id: &Arc<str>, make: impl FnOnce(&Arc<str>) -> T) -> Arc<T> {
+    let Ok(made) = get_or_try_create(kept, id, |id| Ok::<_, Infallible>(make(id)));
+    made
+}
+
+fn get_or_try_create<T, E>(
+    kept: &Mutex<Kept<T>>,
+    id: &Arc<str>,
+    make: impl FnOnce(&Arc<str>) -> Result<T, E>,
+) -> Result<Arc<T>, E> {
     let mut kept = kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(found) = kept.by_id.get(id).and_then(Weak::upgrade) {
-        return found;
+        return Ok(found);
     }
     if kept.by_id.len() >= kept.sweep_at {
         kept.by_id.retain(|_, weak| weak.strong_count() > 0);
         kept.sweep_at = MIN_SWEEP.max(2 * kept.by_id.len());
     }
-    let made = Arc::new(make(id));
+    let made = Arc::new(make(id)?);
     kept.by_id.insert(id.clone(), Arc::downgrade(&made));
-    made
+    Ok(made)
 }
 
 #[cfg(test)]

@@ -22,4 +22,5 @@ mod storm;
 mod streams;
 mod tenants;
 mod tls;
+mod tls_policy;
 mod work;

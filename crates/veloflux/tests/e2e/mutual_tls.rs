@@ -349,3 +349,15 @@ async fn a_list_past_its_end_refuses_its_clients_unless_told_otherwise() {
     assert_eq!(outcome(&edge, "acme.test", "http/1.1", clients.right()).await, "200");
     assert_eq!(outcome(&edge, "acme.test", "http/1.1", clients.get("revoked")).await, "CertificateRevoked");
 }
+
+#[tokio::test]
+async fn no_certificate_is_told_of_in_a_trailer() {
+    let (clients, backend) = (Clients::new(), Backend::echo());
+    let edge = edge_with(&clients, &backend).await;
+    let mut client = edge.tls("optional.test").await;
+    let head = "POST / HTTP/1.1\r\nHost: optional.test\r\nTransfer-Encoding: chunked\r\n\r\n";
+    client.send(format!("{head}2\r\nhi\r\n0\r\nClient-Cert: :Zm9yZ2Vk:\r\nX-Sum: 7\r\n\r\n")).await;
+    assert_eq!(client.response().await.text(), "hi");
+    let told = backend.requests().pop().unwrap();
+    assert_eq!((told.trailers.get("client-cert"), told.trailers.get("x-sum")), (None, Some("7")));
+}

@@ -24,6 +24,7 @@ pub(crate) struct Edge {
     folder: tempfile::TempDir,
     process: Vec<String>,
     listeners: Vec<String>,
+    state: String,
     tenants: Vec<(String, String)>,
     open_files: Option<&'static str>,
     running: Option<Running>,
@@ -44,6 +45,7 @@ impl Edge {
             folder: tempfile::tempdir().unwrap(),
             process: Vec::new(),
             listeners: listeners.into(),
+            state: String::new(),
             tenants: Vec::new(),
             open_files: None,
             running: None,
@@ -53,6 +55,13 @@ impl Edge {
     /// Adds a line to the process file.
     pub(crate) fn process(mut self, line: &str) -> Self {
         self.process.push(line.to_owned());
+        self
+    }
+
+    /// Adds a line of the operator's to the state.
+    pub(crate) fn state(mut self, line: &str) -> Self {
+        self.state.push_str(line);
+        self.state.push('\n');
         self
     }
 
@@ -329,7 +338,7 @@ impl Edge {
             none if none.is_empty() => "tenants: []\n".to_owned(),
             tenants => format!("tenants:\n{tenants}"),
         };
-        self.write_raw_state(&text);
+        self.write_raw_state(&(self.state.clone() + &text));
     }
 
     /// Writes any text as state file, at once.
