@@ -60,9 +60,7 @@ pub(crate) struct Rule {
     pub(crate) outcome: Outcome,
     /// Whether its match is written to the record.
     pub(crate) log: bool,
-    /// Where the phase goes on after a match: how many of its rules are skipped.
-    pub(crate) skip: u32,
-    /// Where the phase goes on after a match: index into the phase's program.
+    /// Where the phase goes on after a match that skips rules: at the first of its rules with this index or a later one.
     pub(crate) jump: Option<u32>,
 }
 

@@ -140,10 +140,9 @@ impl Builder<'_> {
             links,
             outcome: self.outcome(draft)?,
             log: draft.links.iter().rev().find_map(|link| link.actions.log).unwrap_or(inherited_log),
-            skip: actions.skip,
             jump: match &actions.skip_after {
-                Some(marker) => Some(self.jump(index, draft.phase, marker)?),
-                None => None,
+                Some(marker) => Some(self.jump(index, marker)?),
+                None => self.skip(index, draft.phase, actions.skip),
             },
         })
     }
@@ -273,8 +272,15 @@ impl Builder<'_> {
         })
     }
 
+    /// Where a phase goes on that skips its next `count` rules behind rule `index`.
+    fn skip(&self, index: usize, phase: u8, count: u32) -> Option<u32> {
+        let rules = &self.gathered.rules;
+        let mut behind = (index + 1..rules.len()).filter(|other| rules[*other].phase == phase);
+        (count > 0).then(|| behind.nth(count as usize).unwrap_or(rules.len()) as u32)
+    }
+
     /// Where a phase goes on behind `marker`, a marker or the id of a rule below rule `index`.
-    fn jump(&self, index: usize, phase: u8, marker: &Text) -> Result<u32, Mistake> {
+    fn jump(&self, index: usize, marker: &Text) -> Result<u32, Mistake> {
         let Gathered { rules, markers, .. } = self.gathered;
         let marked = markers.iter().find(|other| other.rule > index && other.name == marker.text);
         let by_id = || {
@@ -282,11 +288,9 @@ impl Builder<'_> {
             let behind = rules[index + 1..].iter().position(|rule| rule.id == id)?;
             Some(index + 1 + behind + 1)
         };
-        let target = marked
-            .map(|marker| marker.rule)
-            .or_else(by_id)
-            .ok_or_else(|| marker.mistake("no SecMarker of this name follows".to_owned()))?;
-        Ok(rules[..target].iter().filter(|rule| rule.phase == phase).count() as u32)
+        let target = marked.map(|marker| marker.rule).or_else(by_id);
+        let target = target.ok_or_else(|| marker.mistake("no SecMarker of this name follows".to_owned()))?;
+        Ok(target as u32)
     }
 
     fn control(&mut self, control: &ControlText) -> Result<Control, String> {

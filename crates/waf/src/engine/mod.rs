@@ -8,6 +8,7 @@ mod body_limit;
 mod clock;
 mod collect;
 mod collections;
+mod course;
 mod data;
 mod explain;
 mod forms;
@@ -37,6 +38,7 @@ use crate::ruleset::Ruleset;
 use crate::transaction::{Connection, RequestHead, ResponseHead};
 use crate::variable::Variable;
 
+pub(crate) use course::{Course, Courses};
 pub(crate) use known::forget as forget_values;
 
 use data::Data;
@@ -104,6 +106,7 @@ impl<'p> Core<'p> {
     /// Has every step taken down.
     pub(crate) fn explain(&mut self) {
         self.state.explained = true;
+        self.state.course = None;
         // Links are asked that nobody asks otherwise.
         self.state.work.lift();
     }
