@@ -11,6 +11,7 @@ use crate::bits::RuleBits;
 use crate::body::XmlPath;
 use crate::check::Check;
 use crate::compile::XML_PATHS;
+use crate::engine::View;
 use crate::filter::{CheckId, Filter};
 use crate::ruleset::{RuleInfo, Severity};
 use crate::seclang::OperatorText;
@@ -32,8 +33,8 @@ pub(crate) struct Program {
     pub(crate) gates: Box<[Gate]>,
     /// Values that links look at.
     pub(crate) shown: Box<[Shown]>,
-    /// Per audience, the indices in `shown` of what its links look at, in the order of their targets.
-    pub(crate) audiences: Box<[Box<[u32]>]>,
+    /// What is looked at where every rule runs.
+    pub(crate) whole: View,
     /// What rules look for in XML beside all text and all attributes.
     pub(crate) xml_paths: Box<[XmlPath]>,
     /// The variables that some rule reads: others need not be made.
@@ -157,8 +158,8 @@ impl Compare {
 #[derive(Debug)]
 pub(crate) struct Sieve {
     pub(crate) check: CheckId,
-    /// Who looks at the same; `None` if the link looks at what rules set, too.
-    pub(crate) audience: Option<u32>,
+    /// Whether all that the link looks at comes from request and response alone.
+    pub(crate) is_settled: bool,
 }
 
 /// What tells of a rule's first link that it cannot match. Kept apart from rules: a phase passes by most of them.
@@ -169,7 +170,7 @@ pub(crate) enum Gate {
     /// The number in one TX variable.
     Variable { slot: u32, compare: Compare },
     /// The filter.
-    Values { check: CheckId, audience: u32 },
+    Values(CheckId),
 }
 
 impl Gate {
@@ -179,7 +180,7 @@ impl Gate {
             return Self::Variable { slot, compare };
         }
         match link.sieve {
-            Some(Sieve { check, audience: Some(audience) }) => Self::Values { check, audience },
+            Some(Sieve { check, is_settled: true }) => Self::Values(check),
             _ => Self::Open,
         }
     }
@@ -451,12 +452,14 @@ impl Chains {
 #[derive(Debug)]
 pub(crate) struct Names {
     slots: HashMap<Box<[u8]>, u32>,
-    names: Vec<Box<[u8]>>,
+    by_slot: Vec<Box<[u8]>>,
+    /// All slots, in the order of their names.
+    sorted: Vec<u32>,
 }
 
 impl Default for Names {
     fn default() -> Self {
-        let mut names = Self { slots: HashMap::new(), names: Vec::new() };
+        let mut names = Self { slots: HashMap::new(), by_slot: Vec::new(), sorted: Vec::new() };
         for digit in b'0'..=b'9' {
             names.intern(&[digit]);
         }
@@ -468,12 +471,22 @@ impl Names {
     /// The slot of `name`, which is made if there is none.
     pub(crate) fn intern(&mut self, name: &[u8]) -> u32 {
         let name: Box<[u8]> = name.to_ascii_lowercase().into();
-        let next = self.names.len() as u32;
+        let next = self.by_slot.len() as u32;
         let slot = *self.slots.entry(name.clone()).or_insert(next);
         if slot == next {
-            self.names.push(name);
+            let place = self.sorted.partition_point(|known| self.by_slot[*known as usize] < name);
+            self.sorted.insert(place, slot);
+            self.by_slot.push(name);
         }
         slot
+    }
+
+    /// The slots whose names `select` may cover.
+    pub(crate) fn covered(&self, select: &Select) -> &[u32] {
+        let Select::Prefix(prefix) = select else { return &self.sorted };
+        let first = self.sorted.partition_point(|slot| self.name(*slot) < &prefix[..]);
+        let rest = &self.sorted[first..];
+        &rest[..rest.partition_point(|slot| self.name(*slot).starts_with(prefix))]
     }
 
     /// The slot of `name`, in lower case, if there is one.
@@ -483,12 +496,12 @@ impl Names {
 
     /// The name of `slot`, in lower case.
     pub(crate) fn name(&self, slot: u32) -> &[u8] {
-        &self.names[slot as usize]
+        &self.by_slot[slot as usize]
     }
 
     /// How many slots there are.
     pub(crate) fn len(&self) -> usize {
-        self.names.len()
+        self.by_slot.len()
     }
 }
 

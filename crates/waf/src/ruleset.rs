@@ -121,6 +121,12 @@ impl fmt::Display for Severity {
     }
 }
 
+/// A number that nothing else in this process has.
+pub(crate) fn new_identity() -> u64 {
+    static GIVEN: AtomicU64 = AtomicU64::new(0);
+    GIVEN.fetch_add(1, Ordering::Relaxed)
+}
+
 impl Ruleset {
     /// Compiles `sources`, in order; `files` reads what they include. Tells of every mistake, not only the first.
     pub fn compile(sources: &[Source], files: &dyn Files) -> Result<Self, CompileErrors> {
@@ -133,8 +139,7 @@ impl Ruleset {
         signatures: Vec<String>,
         notes: Vec<Note>,
     ) -> Self {
-        static COMPILED: AtomicU64 = AtomicU64::new(0);
-        let identity = COMPILED.fetch_add(1, Ordering::Relaxed);
+        let identity = new_identity();
         let scores = Scores::find(&program.names);
         let costs = RuleCosts::new(program.rules.len());
         let courses = Courses::default();

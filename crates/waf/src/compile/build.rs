@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use super::Gathered;
 use super::actions::{ControlText, Disruptive, RuleFilter, Text};
-use super::audience::Audiences;
 use super::draft::{LinkDraft, RuleDraft};
+use super::shown::Gathering;
 use super::targets;
 use crate::bits::RuleBits;
 use crate::body::XmlPath;
 use crate::check::{Check, DataOf};
+use crate::engine::View;
 use crate::files::Files;
 use crate::filter::{FilterBuilder, Need};
 use crate::limits;
@@ -49,7 +50,7 @@ pub(super) fn build(
         tags: HashMap::new(),
         variables: Variables::default(),
         filter: FilterBuilder::default(),
-        audiences: Audiences::default(),
+        shown: Gathering::default(),
     };
     let mut rules: Vec<Rule> = Vec::with_capacity(gathered.rules.len());
     for (index, draft) in gathered.rules.iter().enumerate() {
@@ -61,9 +62,9 @@ pub(super) fn build(
             Err(mistake) => mistakes.push(mistake),
         }
     }
-    let Builder { xml_paths, names, chains, variables, filter, mut audiences, .. } = builder;
+    let Builder { xml_paths, names, chains, variables, filter, shown, .. } = builder;
     let filter = filter.build();
-    let shown = audiences.shown(&chains, filter.words());
+    let shown = shown.finish(&chains, filter.words());
     let gates = rules.iter().map(|rule| rule.links.first().map_or(Gate::Open, Gate::of)).collect();
     let phases = [1, 2, 3, 4, 5].map(|phase| {
         let of_phase = gathered.rules.iter().enumerate().filter(|(_, rule)| rule.phase == phase);
@@ -76,10 +77,10 @@ pub(super) fn build(
         names,
         xml_paths: xml_paths.into(),
         chains,
-        filter: Some(filter),
         gates,
+        whole: View::whole(&shown, filter.words()),
         shown,
-        audiences: audiences.into_list(),
+        filter: Some(filter),
         variables,
     };
     Ruleset::new(program, settings, signatures, notes)
@@ -110,7 +111,7 @@ pub(super) struct Builder<'a> {
     tags: HashMap<String, Arc<str>>,
     variables: Variables,
     filter: FilterBuilder,
-    audiences: Audiences,
+    shown: Gathering,
 }
 
 impl Builder<'_> {
@@ -229,8 +230,10 @@ impl Builder<'_> {
         let Check::Compiled(operator) = check else { return None };
         let check = self.filter.add(if negated { Need::default() } else { operator.need() });
         let is_settled = targets.iter().all(|target| !target.count && target.variable.is_settled());
-        let audience = is_settled.then(|| self.audiences.add(targets, stages, check));
-        Some(Sieve { check, audience })
+        if is_settled {
+            self.shown.add(targets, stages, check);
+        }
+        Some(Sieve { check, is_settled })
     }
 
     fn note(&mut self, template: &Template) {

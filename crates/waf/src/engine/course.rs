@@ -22,13 +22,15 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::bag::Value;
 use super::data::Data;
+use super::sights::View;
 use super::state::{State, StateRoom};
 use crate::bits::RuleBits;
+use crate::filter::{CheckId, Filter};
 use crate::overlay::Overlay;
 use crate::program::{
-    Change, Control, EngineMode, Exception, Exclude, Link, MemberName, Outcome, Program, Rule, Select, Target,
+    Change, Control, EngineMode, Exception, Exclude, Gate, Link, MemberName, Outcome, Program, Rule, Select, Target,
 };
-use crate::ruleset::Ruleset;
+use crate::ruleset::{Ruleset, new_identity};
 use crate::template::{Part, Template};
 use crate::variable::Variable;
 
@@ -36,18 +38,25 @@ use crate::variable::Variable;
 const CAPTURES: usize = 10;
 
 /// The rules that are left to run under an overlay, and what those before them have set.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug)]
 pub(crate) struct Course {
+    /// Tells courses and rule sets of this process apart.
+    pub(super) identity: u64,
     /// TX variables by slot, behind the opening.
     pub(super) opening: Box<[Option<Value>]>,
     /// Per phase, the rules to run in order.
     pub(super) phases: [Box<[u32]>; 5],
+    /// The filter's check of each one's first link, where that tells whether the rule has to be asked.
+    pub(super) checks: [Box<[Option<CheckId>]>; 5],
+    /// What these rules look at.
+    pub(super) view: View,
 }
 
 impl Course {
     /// The course through `ruleset` under `overlay`; `None` where nothing can be told.
     pub(crate) fn new(ruleset: &Ruleset, overlay: &Overlay) -> Option<Self> {
         let program = &ruleset.program;
+        let words = program.filter.as_ref().map(Filter::words)?;
         let removals = removals(overlay)?;
         if ruleset.settings.engine == EngineMode::Off || program.rules.iter().any(reads_an_earlier_match) {
             return None;
@@ -67,7 +76,27 @@ impl Course {
             is_blind: false,
         };
         let phases = [1, 2, 3, 4, 5].map(|phase| planner.plan(phase));
-        Some(Self { opening: planner.probe.opening(), phases })
+        let mut links = vec![0; words];
+        for rule in phases.iter().flatten().map(|index| &program.rules[*index as usize]) {
+            let sieves = rule.links.iter().filter_map(|link| link.sieve.as_ref());
+            sieves.for_each(|sieve| sieve.check.put_into(&mut links));
+        }
+        let check = |index: &u32| match program.gates[*index as usize] {
+            Gate::Values(check) => Some(check),
+            Gate::Open | Gate::Variable { .. } => None,
+        };
+        Some(Self {
+            identity: new_identity(),
+            opening: planner.probe.opening(),
+            checks: phases.each_ref().map(|phase| phase.iter().map(check).collect()),
+            view: View::new(&program.shown, links.into()),
+            phases,
+        })
+    }
+
+    /// What makes it this course and no other.
+    fn content(&self) -> (&[Option<Value>], &[Box<[u32]>; 5]) {
+        (&self.opening, &self.phases)
     }
 }
 
@@ -79,10 +108,13 @@ impl Courses {
     /// The same as `course`, or it.
     pub(crate) fn share(&self, course: Course) -> Arc<Course> {
         let mut hasher = DefaultHasher::new();
-        course.hash(&mut hasher);
+        course.content().hash(&mut hasher);
         // Whoever panicked left a whole table.
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let shared = known.get(&hasher.finish()).and_then(Weak::upgrade).filter(|known| **known == course);
+        let shared = known
+            .get(&hasher.finish())
+            .and_then(Weak::upgrade)
+            .filter(|known| known.content() == course.content());
         shared.unwrap_or_else(|| {
             let course = Arc::new(course);
             known.insert(hasher.finish(), Arc::downgrade(&course));

@@ -43,6 +43,7 @@ pub(crate) use known::forget as forget_values;
 
 use data::Data;
 use room::Room;
+pub(crate) use sights::View;
 use state::{LOGGING, State, StateRoom};
 pub use work::WorkBudget;
 
@@ -106,7 +107,7 @@ impl<'p> Core<'p> {
     /// Has every step taken down.
     pub(crate) fn explain(&mut self) {
         self.state.explained = true;
-        self.state.course = None;
+        self.state.drop_course();
         // Links are asked that nobody asks otherwise.
         self.state.work.lift();
     }

@@ -34,7 +34,7 @@ impl<'p> State<'p> {
             self.opened = true;
         } else if !self.opened {
             // Refused before the first rule: nothing has set a variable.
-            self.course = None;
+            self.drop_course();
         }
         let course: &'p [u32] = match self.course {
             Some(course) => &course.phases[usize::from(phase) - 1],
@@ -44,18 +44,31 @@ impl<'p> State<'p> {
             self.explain_skips(course, Skip::Allowed);
             return Ok(());
         }
-        self.sights.begin(&self.ruleset.program);
+        self.rule = self.ruleset.program.rules.len();
+        if let Err(failure) = self.look(data) {
+            if self.engine != EngineMode::DetectionOnly || self.work.is_over() {
+                return Err(failure);
+            }
+            self.fail(phase, &failure);
+            self.sights.give_up();
+        }
+        let checks = self.course.map_or(&[][..], |course| &course.checks[usize::from(phase) - 1]);
         let mut step = 0;
         while let Some(&index) = course.get(step) {
+            if let Some(Some(check)) = checks.get(step)
+                && !self.sights.may_match(*check)
+            {
+                step += 1;
+                continue;
+            }
             if self.engine == EngineMode::Off {
                 self.explain(|_, _| Step::EngineOff { phase });
                 return Ok(());
             }
             step += 1;
             let index = index as usize;
-            let shut = self.is_shut(data, &self.ruleset.program.gates[index]);
             // What is left out because it cannot match is to be seen in an explanation.
-            if shut == Ok(true) && !self.explained {
+            if self.is_shut(&self.ruleset.program.gates[index]) && !self.explained {
                 continue;
             }
             if self.is_removed(index) {
@@ -64,10 +77,10 @@ impl<'p> State<'p> {
             }
             self.rule = index;
             let rule = &self.ruleset.program.rules[index];
-            let ran = shut.and_then(|_| match self.overlay.mode_of(index) {
+            let ran = match self.overlay.mode_of(index) {
                 None => self.run_rule(data, rule),
                 Some(mode) => self.run_moded(data, rule, mode),
-            });
+            };
             self.work.settle(index);
             match ran {
                 Ok(_) if phase != LOGGING && self.record.refused.is_some() => return Ok(()),
@@ -165,11 +178,10 @@ impl<'p> State<'p> {
         candidates: &mut Vec<Named<'p>>,
     ) -> Result<bool, Failure> {
         if let (Some(filter), Some(sieve)) = (&self.ruleset.program.filter, &link.sieve)
-            && let Some(audience) = sieve.audience
-            && !self.explained
+            && self.is_sifted(sieve)
         {
-            self.sift(data, filter, (link, sieve, audience), candidates)?;
-            let any = self.judge(data, link, place, candidates)?;
+            self.sift(data, filter, (link, sieve.check), candidates);
+            let any = self.judge(data, link, place, (candidates, true))?;
             if !any {
                 self.none_matched(filter.words(), sieve.check);
             }
@@ -178,16 +190,16 @@ impl<'p> State<'p> {
         for target in &link.targets {
             self.collect(data, target, candidates);
         }
-        self.judge(data, link, place, candidates)
+        self.judge(data, link, place, (candidates, false))
     }
 
-    /// Asks about each of `candidates` and acts on those that match; whether any did.
+    /// Asks about each of `candidates`, which the filter may have sifted, and acts on those that match; whether any did.
     fn judge(
         &mut self,
         data: &Data,
         link: &'p Link,
         place: usize,
-        candidates: &[Named<'p>],
+        (candidates, sifted): (&[Named<'p>], bool),
     ) -> Result<bool, Failure> {
         if candidates.is_empty() {
             return Ok(false);
@@ -208,7 +220,9 @@ impl<'p> State<'p> {
             }
             let mut previous: Option<Text<'p>> = None;
             for &stage in &link.stages {
-                let Some(form) = self.form(data, link, &candidate.value, stage)? else {
+                // One form that was let through needs no second look.
+                let known = sifted && link.stages.len() == 1;
+                let Some(form) = self.form(data, link, (&candidate.value, known), stage)? else {
                     previous = None;
                     continue;
                 };
@@ -231,17 +245,17 @@ impl<'p> State<'p> {
         Ok(any)
     }
 
-    /// `value` after the chain `stage`; `None` if the filter tells that it does not match.
+    /// `value` after the chain `stage`; `None` if the filter tells that it does not match. Of a `known` one it has told.
     fn form(
         &mut self,
         data: &Data,
         link: &Link,
-        value: &Text<'p>,
+        (value, known): (&Text<'p>, bool),
         stage: ChainId,
     ) -> Result<Option<Text<'p>>, Failure> {
         let program = &self.ruleset.program;
         let Text::Kept(value) = value else {
-            self.forms.charge_steps(&program.chains, value.bytes(data, &self.forms).len(), stage);
+            self.forms.charge_steps(&program.chains, value.len(data, &self.forms), stage);
             return Ok(Some(match transform(&program.chains, &value.bytes(data, &self.forms), stage) {
                 Cow::Borrowed(_) => value.clone(),
                 Cow::Owned(changed) => Text::Own(changed),
@@ -249,7 +263,7 @@ impl<'p> State<'p> {
         };
         let form = self.forms.form(&program.chains, data, *value, stage)?;
         let is_ruled_out = match (&program.filter, &link.sieve) {
-            (Some(filter), Some(sieve)) if !self.explained => {
+            (Some(filter), Some(sieve)) if !known && !self.explained => {
                 !sieve.check.is_in(self.forms.checks(data, filter, form))
             }
             _ => false,
@@ -294,7 +308,7 @@ impl<'p> State<'p> {
         if self.matched.len() >= limits::MATCHED_VALUES {
             return Err(Failure::Limit("values matched by a chain"));
         }
-        self.work.matched(form.bytes(data, &self.forms).len())?;
+        self.work.matched(form.len(data, &self.forms))?;
         let matched = Named { value: form, ..candidate.clone() };
         self.matched.push(matched.clone());
         self.last_match = Some(matched);

@@ -12,6 +12,7 @@ use super::sights::Sights;
 use super::text::{Named, Text};
 use super::work::{Work, pass};
 use crate::bits::RuleBits;
+use crate::filter::Filter;
 use crate::limits;
 use crate::operator::{Captures, MAX_CAPTURES};
 use crate::overlay::{Mode, Overlay};
@@ -44,6 +45,8 @@ pub(super) struct State<'p> {
     pub(super) forms: Forms,
     pub(super) sights: Sights,
     pub(super) captures: Captures,
+    /// How many of `TX:0` to `TX:9` captures may have set.
+    captured: usize,
     /// What the current chain matched.
     pub(super) matched: Vec<Named<'p>>,
     pub(super) last_match: Option<Named<'p>>,
@@ -86,7 +89,9 @@ pub(super) struct StateRoom {
 impl StateRoom {
     /// Bytes of the parts that grow with the request.
     pub(super) fn bytes(&self) -> usize {
-        self.forms.room() + (self.matched.capacity() + self.candidates.capacity()) * size_of::<Named<'_>>()
+        self.forms.room()
+            + self.sights.room()
+            + (self.matched.capacity() + self.candidates.capacity()) * size_of::<Named<'_>>()
     }
 }
 
@@ -118,7 +123,7 @@ impl<'p> State<'p> {
             slots[*slot as usize] = Slot::Pinned(Value::Number(*value));
         }
         let course = overlay.course.as_deref();
-        sights.start(&ruleset.program);
+        sights.start(ruleset.program.filter.as_ref().map_or(0, Filter::words));
         Self {
             ruleset,
             overlay,
@@ -131,6 +136,7 @@ impl<'p> State<'p> {
             forms,
             sights,
             captures: Captures::new(),
+            captured: MAX_CAPTURES,
             matched: of_this_life(matched),
             last_match: None,
             candidates: of_this_life(candidates),
@@ -151,6 +157,13 @@ impl<'p> State<'p> {
             explained: false,
             record: Record::default(),
         }
+    }
+
+    /// Goes through all rules instead; none has run yet.
+    pub(super) fn drop_course(&mut self) {
+        self.course = None;
+        self.forms.clear();
+        self.sights.start(self.ruleset.program.filter.as_ref().map_or(0, Filter::words));
     }
 
     /// Ends: gives the record, and the room for the next transaction.
@@ -201,12 +214,6 @@ impl<'p> State<'p> {
         self.slots.iter().map(of).collect()
     }
 
-    /// TX variables with a slot that are set.
-    pub(super) fn slots(&self) -> impl Iterator<Item = (&'p [u8], &Value)> {
-        let names = &self.ruleset.program.names;
-        (0..self.slots.len() as u32).filter_map(|slot| Some((names.name(slot), self.slot(slot)?)))
-    }
-
     /// The variables of `collection` that have no slot.
     pub(super) fn bag(&self, collection: Variable) -> Option<&Bag> {
         self.bags.iter().find(|(variable, _)| *variable == collection).map(|(_, bag)| bag)
@@ -247,7 +254,11 @@ impl<'p> State<'p> {
         self.note_for_undo(place);
         match place {
             Place::Slot(slot) => {
-                let slot = &mut self.slots[*slot as usize];
+                let number = *slot as usize;
+                if number < MAX_CAPTURES && value.is_some() {
+                    self.captured = self.captured.max(number + 1);
+                }
+                let slot = &mut self.slots[number];
                 if !matches!(slot, Slot::Pinned(_)) {
                     *slot = value.map_or(Slot::Unset, Slot::Set);
                 }
@@ -266,13 +277,14 @@ impl<'p> State<'p> {
 
     /// Puts what an operator captured in `input` into `TX:0` to `TX:9`; those that captured nothing are unset.
     pub(super) fn store_captures(&mut self, data: &Data, input: &Text<'p>) -> Result<(), Failure> {
-        let captured: [Option<Value>; MAX_CAPTURES] = {
-            let input = input.bytes(data, &self.forms);
-            let text = |capture: &[u8]| Value::Text(capture.to_vec());
-            std::array::from_fn(|number| self.captures.get(number, &input).map(text))
-        };
-        let mut captured = captured.into_iter().enumerate();
-        captured.try_for_each(|(number, value)| {
+        let len = self.captures.len();
+        // Those beyond are unset already.
+        let upto = len.max(std::mem::replace(&mut self.captured, len));
+        (0..upto).try_for_each(|number| {
+            let value = {
+                let input = input.bytes(data, &self.forms);
+                self.captures.get(number, &input).map(|capture| Value::Text(capture.to_vec()))
+            };
             if let Some(Value::Text(text)) = &value {
                 let value = text[..text.len().min(limits::RECORDED_BYTES)].to_vec();
                 self.explain(|_, rule_id| Step::Captured { rule_id, number, value });
