@@ -45,7 +45,7 @@ async fn stages<'s, C: Client>(
 ) -> Result<(), Rejection> {
     let host =
         route::host_name(head.authority()).ok_or(Rejection::BadRequest("the request names no host"))?;
-    let entry = route::host(snapshot, &host, info.is_tls().then_some(info.sni.as_deref()))?;
+    let entry = route::host(snapshot, &host, info.is_tls(), info.sni.as_deref())?;
     let tenant = &entry.tenant;
     observed.tenant(tenant);
     if let Some(port) = info.redirect {

@@ -249,6 +249,17 @@ fn a_responders_answer_is_read() {
     assert_eq!(OcspResponse::parse(&[0x30, 3, 0x0a, 1, 3]), Err("it says that the responder failed"));
 }
 
+#[test]
+fn a_serial_number_has_digits() {
+    let place = |bytes: &[u8]| OCSP.windows(bytes.len()).position(|window| window == bytes).unwrap();
+    let mut damaged = OCSP.to_vec();
+    // The number ends before its digit, which moves into the status that follows.
+    damaged[place(b"\x30\x09\x06\x05\x2b\x0e") - 1] -= 1;
+    let at = place(b"\x02\x01\x07\x80\x00");
+    damaged[at..at + 5].copy_from_slice(b"\x02\x00\x80\x01\x00");
+    assert!(OcspResponse::parse(&damaged).is_err());
+}
+
 proptest! {
     #[test]
     fn no_response_makes_the_reader_panic(at in 0..OCSP.len(), byte: u8, cut in 0..OCSP.len()) {

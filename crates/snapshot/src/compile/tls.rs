@@ -11,7 +11,7 @@ use rustls::ServerConfig;
 use rustls::server::{NoServerSessionStorage, ResolvesServerCertUsingSni};
 use veloflux_model::desired::{self, ClientAuthMode, Hsts, Tls};
 use veloflux_model::located::Position;
-use veloflux_model::value::TlsVersion;
+use veloflux_model::value::{Period, TlsVersion};
 
 use super::Compiler;
 use super::certificate::{Files, Loaded};
@@ -111,8 +111,7 @@ impl<'a> Compiler<'a> {
             TlsVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
             TlsVersion::Tls13 => &[&rustls::version::TLS13],
         };
-        let rotation =
-            self.operator_tls.ticket_rotation.map_or(DEFAULT_TICKET_ROTATION, |period| period.duration());
+        let rotation = self.operator_tls.ticket_rotation.map_or(DEFAULT_TICKET_ROTATION, Period::duration);
         let clients = client_auth.map(|client_auth| client_auth.id);
         let policy = format!("{min_version} {http2} {rotation:?} {clients:?}");
         let policy = digest::digest(&digest::SHA256, policy.as_bytes());

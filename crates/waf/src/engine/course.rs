@@ -28,8 +28,7 @@ use crate::bits::RuleBits;
 use crate::filter::{CheckId, Filter};
 use crate::overlay::Overlay;
 use crate::program::{
-    Change, Control, EngineMode, Exception, Exclude, Gate, Link, MemberName, Outcome, Program, Rule, Select,
-    Target,
+    Change, Control, EngineMode, Exception, Exclude, Gate, Link, MemberName, Outcome, Program, Rule, Select, Target,
 };
 use crate::ruleset::{Ruleset, new_identity};
 use crate::template::{Part, Template};
