@@ -155,14 +155,14 @@ pub fn compile(
         for ((host, certificate), tls) in compiler.domains(tenant).into_iter().zip(domains) {
             // Host names with the same certificate and policy share a configuration.
             let config = certificate.as_ref().and_then(|certificate| {
-                let made = || tls.showing(certificate);
+                let made = || tls.showing(&certificate.key, certificate.staple.as_ref());
                 configs.entry((Arc::as_ptr(certificate), Arc::as_ptr(&tls))).or_insert_with(made).clone()
             });
             let entry = HostEntry {
                 tenant: compiled.clone(),
                 certificate: certificate.map(|certificate| certificate.key.clone()),
                 config,
-                tls: tls.policy.clone(),
+                tls,
             };
             hosts.insert(host.as_str(), entry);
         }

@@ -80,6 +80,14 @@ pub struct HostEntry {
     pub tls: Arc<tls::TlsPolicy>,
 }
 
+impl HostEntry {
+    /// Presents this certificate from now on; `None`: the name is served on plain listeners only.
+    pub fn present(&mut self, certificate: Option<TlsCertificate>) {
+        self.config = certificate.as_ref().and_then(|certificate| self.tls.showing(certificate, None));
+        self.certificate = certificate;
+    }
+}
+
 impl std::fmt::Debug for HostEntry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { tenant, certificate, config: _, tls } = self;
