@@ -169,9 +169,7 @@ impl<'p> State<'p> {
         match gate {
             Gate::Open => false,
             Gate::Variable { slot, compare } => self.cannot_hold(*slot, *compare),
-            Gate::Values(check) => {
-                self.ruleset.program.filter.is_some() && !self.sights.may_match(*check)
-            }
+            Gate::Values(check) => self.ruleset.program.filter.is_some() && !self.sights.may_match(*check),
         }
     }
 
