@@ -65,7 +65,8 @@ async fn key_exchange_is_post_quantum_where_the_client_can() {
     with_domains(&mut edge, &[("acme.test", "")], HELLO);
     let edge = edge.start().await;
     let stream = edge.handshake("acme.test", &[]).await.unwrap();
-    let group = stream.get_ref().1.negotiated_key_exchange_group().map(rustls::crypto::SupportedKxGroup::name);
+    let group =
+        stream.get_ref().1.negotiated_key_exchange_group().map(rustls::crypto::SupportedKxGroup::name);
     assert_eq!(group, Some(NamedGroup::X25519MLKEM768));
 }
 
