@@ -4,6 +4,8 @@
 //! upstream share core 1. Rounds of the contenders alternate, so that what disturbs the machine disturbs all alike,
 //! and medians are compared. A figure stands only if the work was done: every answer 200 with the right length, no
 //! errors, and, with the firewall on, an attack refused.
+//!
+//! The row `protections` is VeloFlux beside itself: plain, with each protection on, and with all of them.
 
 mod check;
 mod contender;
@@ -11,6 +13,7 @@ mod load;
 mod machine;
 mod measure;
 mod process;
+mod protection;
 mod report;
 mod scenario;
 mod upstream;

@@ -1,6 +1,6 @@
 //! What a run prints: one line per figure, then a table.
 
-use veloflux_bench_common::{median, ratio};
+use veloflux_bench_common::{median, more, ratio};
 
 use crate::contender::OURS;
 use crate::measure::Outcome;
@@ -11,6 +11,9 @@ const BAR_ROWS: &str = "h1-plain-";
 /// The most CPU that VeloFlux may use there, in parts of nginx's.
 const BAR: f64 = 1.0;
 
+/// The most CPU that all protections together may take beside the plain path, in microseconds per request.
+const PROTECTIONS_BAR_US: f64 = 3.0;
+
 /// Prints the figures of one row.
 pub(crate) fn figures(scenario: &Scenario, results: &[Outcome]) {
     let row = &scenario.name;
@@ -19,6 +22,9 @@ pub(crate) fn figures(scenario: &Scenario, results: &[Outcome]) {
         println!("rps {row}/{} {:.0}", outcome.name, median(&outcome.rps));
     }
     let Some(ours) = results.iter().find(|outcome| outcome.name == OURS) else { return };
+    if scenario.protections {
+        return protections(ours, results);
+    }
     for theirs in results.iter().filter(|outcome| outcome.name != OURS) {
         let ratio = ratio(&ours.cpu_us, &theirs.cpu_us);
         println!("ratio proxy/{row}/{} {ratio:.2}", theirs.name);
@@ -27,6 +33,17 @@ pub(crate) fn figures(scenario: &Scenario, results: &[Outcome]) {
             println!("bar proxy/{row}/nginx {BAR:.1} {verdict}");
         }
     }
+}
+
+/// Prints what each protection costs beside the plain path, and whether the last, which is all of them, holds its bar.
+fn protections(plain: &Outcome, results: &[Outcome]) {
+    let mut all_us = 0.0;
+    for with in results.iter().filter(|outcome| outcome.name != OURS) {
+        all_us = more(&with.cpu_us, &plain.cpu_us);
+        println!("figure protections/{}_us {all_us:.2}", with.name);
+    }
+    let verdict = if all_us <= PROTECTIONS_BAR_US { "held" } else { "broken" };
+    println!("bar protections/all_us {PROTECTIONS_BAR_US:.1} {verdict}");
 }
 
 /// Prints medians, and in brackets the least and the greatest round, of every row.

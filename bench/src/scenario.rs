@@ -11,6 +11,8 @@ pub(crate) struct Scenario {
     pub log: bool,
     /// Whether the CRS at paranoia level 1 sees every request and refuses attacks.
     pub firewall: bool,
+    /// Whether VeloFlux is measured beside itself with protections on.
+    pub protections: bool,
     /// What clients send.
     pub request: Request,
     /// The length of every answer's body, in bytes.
@@ -44,6 +46,9 @@ const QUERY: &str = "?page=2&sort=name&lang=en&term=garden+chair";
 const FORM: &str =
     "name=Ada+Lovelace&email=ada%40example.org&street=12+St+James+Square&city=London&note=Please+ring";
 
+/// The row in which VeloFlux is measured beside itself.
+pub(crate) const PROTECTIONS_ROW: &str = "protections";
+
 /// Every row, in the order of the table.
 pub(crate) fn scenarios() -> Vec<Scenario> {
     let mut rows = Vec::new();
@@ -57,7 +62,15 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                     if log { "-log" } else { "" }
                 );
                 let request = Request { target: target.into(), headers: &[], form: None };
-                rows.push(Scenario { name, tls, log, firewall: false, request, answer_bytes });
+                rows.push(Scenario {
+                    name,
+                    tls,
+                    log,
+                    firewall: false,
+                    protections: false,
+                    request,
+                    answer_bytes,
+                });
             }
         }
     }
@@ -66,8 +79,26 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     {
         let request = Request { target, headers: BROWSER, form };
         let name = name.to_owned();
-        rows.push(Scenario { name, tls: false, log: false, firewall: true, request, answer_bytes: 256 });
+        rows.push(Scenario {
+            name,
+            tls: false,
+            log: false,
+            firewall: true,
+            protections: false,
+            request,
+            answer_bytes: 256,
+        });
     }
+    let request = Request { target: "/256".into(), headers: &[], form: None };
+    rows.push(Scenario {
+        name: PROTECTIONS_ROW.to_owned(),
+        tls: false,
+        log: false,
+        firewall: false,
+        protections: true,
+        request,
+        answer_bytes: 256,
+    });
     rows
 }
 
@@ -82,7 +113,7 @@ mod tests {
         let rows = scenarios();
         let names: BTreeSet<_> = rows.iter().map(|row| row.name.as_str()).collect();
         assert_eq!(names.len(), rows.len());
-        for name in ["h1-plain-256", "h1-tls-16k", "h1-plain-256-log", "waf-pl1-get"] {
+        for name in ["h1-plain-256", "h1-tls-16k", "h1-plain-256-log", "waf-pl1-get", PROTECTIONS_ROW] {
             assert!(names.contains(name), "{names:?}");
         }
     }

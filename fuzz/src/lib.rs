@@ -13,7 +13,7 @@ use veloflux_model::{Desired, Document, Process};
 use veloflux_proxy::client_addr::{self, Inbound, MAX_HOPS, TrustedProxies};
 use veloflux_proxy::proxy_protocol::{self, MAX_HEADER_LEN, Parsed};
 use veloflux_proxy::record::Masker;
-use veloflux_proxy::wire::{Reading, read_request};
+use veloflux_proxy::wire::{KeyIn, Reading, are_counted_together, read_request};
 use veloflux_snapshot::compile::OcspResponse;
 use veloflux_waf::body::{self, Argument, Limits, cookies, json, multipart, urlencoded, xml};
 use veloflux_waf::transform::Transformation;
@@ -90,6 +90,30 @@ pub fn client_addr(input: &[u8]) {
         let sound =
             |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[], ".contains(&byte));
         assert!(sound(&forwarding.x_forwarded_for) && sound(forwarding.x_forwarded_host), "{forwarding:?}");
+    }
+}
+
+/// Keys of limits: a query or a Cookie field. How a query is encoded, and what stands beside the value, changes nothing;
+/// a second value is another matter, and never the client's choice.
+pub fn limit_key(input: &[u8]) {
+    let encode = |text: &[u8]| -> Vec<u8> {
+        let escape = |&byte: &u8| match byte {
+            b'&' | b'=' => vec![byte],
+            byte => format!("%{byte:02X}").into_bytes(),
+        };
+        text.iter().flat_map(escape).collect()
+    };
+    // Escapes and pluses stand for something else, so that encoding them once more is no other spelling of them.
+    if !input.iter().any(|byte| b"%+".contains(byte)) {
+        assert!(are_counted_together(KeyIn::Query, "key", input, &encode(input)));
+    }
+    for (key_in, beside, between) in [(KeyIn::Query, "a=1&b", "&"), (KeyIn::Cookie, "a=1; b=2", "; ")] {
+        let with = |before: &str, after: &str| {
+            [before.as_bytes(), between.as_bytes(), input, between.as_bytes(), after.as_bytes()].concat()
+        };
+        let same = |one: &[u8], other: &[u8]| are_counted_together(key_in, "key", one, other);
+        assert!(same(&with(beside, beside), input));
+        assert!(same(&with("key=1", "key=2"), &with("key=3", "key=4")));
     }
 }
 

@@ -22,6 +22,12 @@ pub fn ratio(above: &[f64], below: &[f64]) -> f64 {
     median(&rounds)
 }
 
+/// How much `above` is over `below`, one value of each per round: the median of the rounds' differences.
+pub fn more(above: &[f64], below: &[f64]) -> f64 {
+    let rounds: Vec<f64> = above.iter().zip(below).map(|(above, below)| above - below).collect();
+    median(&rounds)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -31,6 +37,11 @@ mod tests {
         assert!((median(&[3.0, 1.0, 900.0, 2.0, 0.5]) - 2.0).abs() < 1e-9);
         assert!((median(&[4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < 1e-9);
         assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn what_is_more_is_compared_round_by_round() {
+        assert!((more(&[2.5, 20.5, 3.5], &[2.0, 20.0, 1.0]) - 0.5).abs() < 1e-9);
     }
 
     #[test]

@@ -8,11 +8,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::process::Server;
+use crate::protection::PROTECTIONS;
 use crate::scenario::Scenario;
 use crate::workdir::Workdir;
 
 pub(crate) use nginx::NGINX;
 pub(crate) use veloflux::OURS;
+use veloflux::VeloFlux;
 
 /// A proxy that can be put in front of the upstream.
 pub(crate) trait Contender {
@@ -25,10 +27,16 @@ pub(crate) trait Contender {
 
 /// Who does the scenario's work; haproxy has no CRS.
 pub(crate) fn contenders(scenario: &Scenario) -> Vec<Box<dyn Contender>> {
-    if scenario.firewall {
-        vec![Box::new(veloflux::VeloFlux), Box::new(nginx::Nginx::with_modsecurity())]
+    if scenario.protections {
+        let each =
+            PROTECTIONS.iter().map(|one| VeloFlux { name: one.name, protections: std::slice::from_ref(one) });
+        let all = VeloFlux { name: "all", protections: PROTECTIONS };
+        let with = each.chain([all]).map(|contender| Box::new(contender) as Box<dyn Contender>);
+        std::iter::once(Box::new(VeloFlux::PLAIN) as Box<dyn Contender>).chain(with).collect()
+    } else if scenario.firewall {
+        vec![Box::new(VeloFlux::PLAIN), Box::new(nginx::Nginx::with_modsecurity())]
     } else {
-        vec![Box::new(veloflux::VeloFlux), Box::new(nginx::Nginx::plain()), Box::new(haproxy::Haproxy)]
+        vec![Box::new(VeloFlux::PLAIN), Box::new(nginx::Nginx::plain()), Box::new(haproxy::Haproxy)]
     }
 }
 

@@ -7,6 +7,7 @@ use std::process::Command;
 use super::{Contender, crs_folder};
 use crate::machine::PROXY_CORE;
 use crate::process::Server;
+use crate::protection::Protection;
 use crate::scenario::Scenario;
 use crate::workdir::{HOST, Workdir, free_port};
 
@@ -14,11 +15,21 @@ use crate::workdir::{HOST, Workdir, free_port};
 pub(crate) const OURS: &str = "veloflux";
 
 /// See the module.
-pub(crate) struct VeloFlux;
+pub(crate) struct VeloFlux {
+    /// Its name in the figures.
+    pub name: &'static str,
+    /// What is on.
+    pub protections: &'static [Protection],
+}
+
+impl VeloFlux {
+    /// Without any protection, but for the firewall where the scenario has one.
+    pub(crate) const PLAIN: Self = Self { name: OURS, protections: &[] };
+}
 
 impl Contender for VeloFlux {
     fn name(&self) -> &'static str {
-        OURS
+        self.name
     }
 
     fn start(&self, scenario: &Scenario, upstream: SocketAddr, workdir: &Workdir) -> Result<Server, String> {
@@ -27,11 +38,12 @@ impl Contender for VeloFlux {
         if scenario.firewall {
             install(&program, &crs_folder()?, &workdir.path("veloflux-data"))?;
         }
-        let process = workdir.write("veloflux.yaml", &process_file(scenario, port))?;
-        let state = workdir.write("state.yaml", &state_file(scenario, upstream))?;
+        let file = |kind: &str| format!("{}-{}{kind}", self.name, scenario.name);
+        let process = workdir.write(&file(".yaml"), &process_file(scenario, port))?;
+        let state = workdir.write(&file("-state.yaml"), &state_file(scenario, self.protections, upstream))?;
         let arguments =
             ["serve", "--process", &process.display().to_string(), "--state", &state.display().to_string()];
-        let output = workdir.path(&format!("veloflux-{}.log", scenario.name));
+        let output = workdir.path(&file(".log"));
         Server::start(&program, &arguments, PROXY_CORE, port, output)
     }
 }
@@ -66,8 +78,10 @@ reload: {{watch: false}}
     )
 }
 
-fn state_file(scenario: &Scenario, upstream: SocketAddr) -> String {
+fn state_file(scenario: &Scenario, protections: &[Protection], upstream: SocketAddr) -> String {
     let firewall = if scenario.firewall { "{mode: block, paranoia_level: 1}" } else { "{mode: 'off'}" };
+    let lines = protections.iter().flat_map(|protection| protection.tenant);
+    let lines = lines.fold(String::new(), |text, line| text + "    " + line + "\n");
     format!(
         "tenants:
   - name: bench
@@ -78,6 +92,6 @@ fn state_file(scenario: &Scenario, upstream: SocketAddr) -> String {
     routes:
       - {{name: all, forward: {{pool: upstream}}}}
     firewall: {firewall}
-"
+{lines}"
     )
 }

@@ -5,6 +5,7 @@
 mod baseline;
 mod check;
 mod firewall;
+mod limits;
 mod pool;
 mod route;
 mod tls;
@@ -13,6 +14,9 @@ pub use baseline::{Baseline, RuleSelection};
 pub use firewall::{
     Exclusion, Firewall, FirewallMode, InspectedSize, OverLimit, OwnRules, PolicySettings, RuleMode,
     RuleModes,
+};
+pub use limits::{
+    ApiKey, AtOnce, Bandwidth, Concurrency, DEFAULT_PLAN, Delay, KeyPart, LimitAction, Limits, Plan, RateRule,
 };
 pub use pool::{
     Algorithm, Backend, BackendProtocol, BackendTls, CheckType, Ejection, HealthCheck, Pool, Retry,
@@ -44,6 +48,9 @@ pub struct Desired {
     /// The operator's: TLS of all tenants.
     #[serde(default, skip_serializing_if = "OperatorTls::is_empty")]
     pub tls: OperatorTls,
+    /// The operator's: what tenants may use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plans: Vec<Plan>,
     /// The tenants.
     pub tenants: Vec<Tenant>,
 }
@@ -54,6 +61,12 @@ pub struct Desired {
 pub struct Tenant {
     /// The tenant's name: unique and stable, part of metrics and log entries.
     pub name: At<TenantId>,
+    /// The operator's: the tenant's plan. Left out: the plan `default`, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<At<Name>>,
+    /// The operator's: limits of this tenant beside those of its plan.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub ceilings: Limits,
     /// Host names that belong to this tenant alone.
     #[serde(default)]
     pub domains: Vec<Domain>,
@@ -79,6 +92,9 @@ pub struct Tenant {
     /// Firewall policy on all routes. Left out: the active rule set blocks at paranoia level 1.
     #[serde(default)]
     pub firewall: Firewall,
+    /// Limits on all routes together. They hold beside those of the plan and the ceilings.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
 }
 
 /// A host name that a tenant owns.

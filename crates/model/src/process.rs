@@ -112,6 +112,10 @@ pub struct Metrics {
 pub struct Limits {
     /// Client connections open at once, over all listeners; more are closed at accept.
     pub max_connections: Count<1, 1_000_000>,
+    /// Client connections of one address, IPv6 addresses by their first 64 bits; more are closed at accept. Trusted
+    /// proxies may have any number. Left out: any number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connections_per_client: Option<Count<1, 1_000_000>>,
     /// Size of a request's head.
     pub max_header_bytes: ByteSize<1_024, 1_048_576>,
     /// Header fields in a request.
@@ -124,6 +128,8 @@ pub struct Limits {
     pub drain_timeout: Period<0, 3_600_000>,
     /// The most that a tenant may set as its firewall's `work_budget`, in per cent.
     pub max_work_budget: Count<1, 1_000>,
+    /// Most memory for what rate limits remember of clients and other keys; it is taken as it is needed.
+    pub rate_limit_memory: ByteSize<1_048_576, 2_147_483_648>,
     /// Limits of HTTP/2 connections.
     pub http2: Http2Limits,
 }
@@ -132,12 +138,14 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_connections: Count::of::<10_000>(),
+            max_connections_per_client: None,
             max_header_bytes: ByteSize::of::<65_536>(),
             max_headers: Count::of::<100>(),
             header_timeout: Period::of::<10_000>(),
             keep_alive_timeout: Period::of::<75_000>(),
             drain_timeout: Period::of::<30_000>(),
             max_work_budget: Count::of::<400>(),
+            rate_limit_memory: ByteSize::of::<268_435_456>(),
             http2: Http2Limits::default(),
         }
     }

@@ -89,6 +89,47 @@ fn firewall() -> impl Strategy<Value = Value> {
     )
 }
 
+fn limits(on_a_route: bool) -> impl Strategy<Value = Value> {
+    let key = select(vec![
+        json!([]),
+        json!(["client", "route", "method", "path"]),
+        json!([{ "header": "x-user" }, { "cookie": "SID" }]),
+        json!(["client", { "api_key": { "query": "yes" } }]),
+    ]);
+    let action = option::of(select(vec![
+        json!("reject"),
+        json!("log"),
+        json!({ "delay": {} }),
+        json!({ "delay": { "max_wait": "250ms", "max_waiting": 7 } }),
+    ]));
+    let rate =
+        (1..1_000_001_u64, select(vec!["s", "m", "h"])).prop_map(|(n, unit)| json!(format!("{n}/{unit}")));
+    let flags = (option::of(any::<bool>()), option::of(any::<bool>()));
+    let rule = (key, rate, action, flags).prop_map(|(key, rate, action, (dry_run, headers))| {
+        object([
+            ("key", Some(key)),
+            ("rate", Some(rate)),
+            ("action", action),
+            ("dry_run", dry_run.map(Value::from)),
+            ("headers", headers.map(Value::from)),
+        ])
+    });
+    let at_once =
+        |limit: (Option<Value>, Option<Value>)| object([("total", limit.0), ("per_client", limit.1)]);
+    let numbers = (number(1..1_000), number(1..1_000), number(1..1_000), number(16..129));
+    (vec(rule, 0..4), numbers, one_of(&["1KiB", "10MiB", "1GiB"])).prop_map(
+        move |(rates, (total, per_client, requests, prefix), bandwidth)| {
+            object([
+                ("rates", Some(named("l", rates))),
+                ("connections", Some(at_once((total, per_client))).filter(|_| !on_a_route)),
+                ("requests", Some(at_once((requests, None)))),
+                ("bandwidth", bandwidth),
+                ("ipv6_prefix", prefix),
+            ])
+        },
+    )
+}
+
 fn timeouts() -> impl Strategy<Value = Value> {
     (time(), time(), time(), time()).prop_map(|(connect, first_byte, idle, total)| {
         object([("connect", connect), ("first_byte", first_byte), ("idle", idle), ("total", total)])
@@ -111,8 +152,8 @@ fn route() -> impl Strategy<Value = Value> {
         headers.into_iter().map(header).collect::<Value>()
     });
     let methods = vec(select(vec!["GET", "POST", "ON", "NO", "Y"]), 0..3).prop_map(|methods| json!(methods));
-    (path, action, headers, methods, timeouts(), size(), firewall()).prop_map(
-        |(path, (action, what), headers, methods, timeouts, max_body, firewall)| {
+    (path, action, headers, methods, timeouts(), size(), firewall(), limits(true)).prop_map(
+        |(path, (action, what), headers, methods, timeouts, max_body, firewall, limits)| {
             object([
                 ("path", path),
                 (action, Some(what)),
@@ -121,6 +162,7 @@ fn route() -> impl Strategy<Value = Value> {
                 ("timeouts", Some(timeouts)),
                 ("max_body", max_body),
                 ("firewall", Some(firewall)),
+                ("limits", Some(limits)),
             ])
         },
     )
@@ -173,9 +215,10 @@ fn named(prefix: &str, values: Vec<Value>) -> Value {
 }
 
 fn desired() -> impl Strategy<Value = Value> {
-    let tenant = (vec(pool(), 1..3), vec(route(), 0..4), timeouts(), size(), firewall());
-    vec(tenant, 0..4).prop_map(|tenants| {
-        let tenant = |(index, (pools, routes, timeouts, max_body, firewall)): (usize, _)| {
+    let own = (limits(false), limits(false), one_of(&["p0", "p1"]));
+    let tenant = (vec(pool(), 1..3), vec(route(), 0..4), timeouts(), size(), firewall(), own);
+    (vec(tenant, 0..4), vec(limits(false), 2..4)).prop_map(|(tenants, plans)| {
+        let tenant = |(index, (pools, routes, timeouts, max_body, firewall, (limits, ceilings, plan))): (usize, _)| {
             object([
                 ("domains", Some(json!([{ "host": format!("t{index}.example") }, { "host": format!("*.t{index}.example") }]))),
                 ("pools", Some(named("p", pools))),
@@ -183,9 +226,13 @@ fn desired() -> impl Strategy<Value = Value> {
                 ("timeouts", Some(timeouts)),
                 ("max_body", max_body),
                 ("firewall", Some(firewall)),
+                ("limits", Some(limits)),
+                ("ceilings", Some(ceilings)),
+                ("plan", plan),
             ])
         };
-        json!({ "tenants": named("t", tenants.into_iter().enumerate().map(tenant).collect()) })
+        let plans = plans.into_iter().map(|limits| object([("limits", Some(limits))])).collect();
+        json!({ "plans": named("p", plans), "tenants": named("t", tenants.into_iter().enumerate().map(tenant).collect()) })
     })
 }
 

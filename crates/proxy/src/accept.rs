@@ -19,6 +19,7 @@ use crate::client_cert::ClientCertificate;
 use crate::config::{Listener, ListenerProtocol};
 use crate::core::Core;
 use crate::io::Stream;
+use crate::limit::ConnectionPlace;
 use crate::proxy_protocol::{self, MAX_HEADER_LEN, Parsed};
 use crate::{h1, h2, tls};
 
@@ -49,6 +50,8 @@ pub(crate) struct ConnectionInfo {
     pub(crate) alpn: Option<&'static str>,
     /// The port of `https://` that every request is redirected to; `None`: requests are served here.
     pub(crate) redirect: Option<u16>,
+    /// What it takes up of its tenant's connections.
+    pub(crate) place: ConnectionPlace,
 }
 
 impl ConnectionInfo {
@@ -157,6 +160,7 @@ async fn connection(
             ListenerProtocol::Redirect { https_port } => Some(https_port),
             ListenerProtocol::Https | ListenerProtocol::Http => None,
         },
+        place: ConnectionPlace::default(),
     };
     if proxied {
         let header =
@@ -166,6 +170,18 @@ async fn connection(
             return;
         }
     }
+    let peer = info.peer.ip();
+    let _place = match &core.shared.per_client {
+        Some(limit) if !core.config.trusted_proxies.contains(peer) => {
+            let place = ConnectionPlace::of_client(&core.shared.limits, limit, peer);
+            if place.is_none() {
+                core.counters.connections_refused.fetch_add(1, Relaxed);
+                return;
+            }
+            place
+        }
+        _ => None,
+    };
     info.peer_text = info.peer.ip().to_canonical().to_string().into();
     if protocol != ListenerProtocol::Https {
         return h1::server::run(core, Stream::Plain(stream), info).await;

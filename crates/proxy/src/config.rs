@@ -21,6 +21,8 @@ pub struct EdgeConfig {
     pub trusted_proxies: TrustedProxies,
     /// Client connections open at once; more are closed at accept.
     pub max_connections: usize,
+    /// Client connections of one peer that is no trusted proxy; more are closed at accept. `None`: any number.
+    pub max_connections_per_client: Option<u32>,
     /// Longest request head, in bytes; at most 1 MiB.
     pub max_header_bytes: usize,
     /// Most header fields of a request.
@@ -29,6 +31,8 @@ pub struct EdgeConfig {
     pub header_timeout: Duration,
     /// How long a connection may wait for its next request.
     pub keep_alive_timeout: Duration,
+    /// Most memory for what rate limits remember of their keys, in bytes.
+    pub rate_limit_memory_bytes: usize,
     /// HTTP/2 limits.
     pub http2: Http2Limits,
     /// Key of stickiness cookies; the same on every node that shares clients.

@@ -6,23 +6,29 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use veloflux_snapshot::limit::AtOnce;
 use veloflux_snapshot::{CachedReader, Snapshot};
 
 use crate::config::EdgeConfig;
 use crate::drain::Drain;
+use crate::limit::Tables;
 use crate::metrics::ProcessCounters;
 use crate::record::Lines;
 use crate::scratch::Scratches;
 use crate::tls::Tls;
 use crate::upstream::Connections;
 
-/// What is open at the moment, over all cores.
-#[derive(Debug, Default)]
+/// What all cores share.
+#[derive(Debug)]
 pub(crate) struct Shared {
     /// Client connections open.
     pub(crate) connections: AtomicUsize,
     /// Requests being served.
     pub(crate) requests: AtomicUsize,
+    /// What limits remember.
+    pub(crate) limits: Arc<Tables>,
+    /// How many connections a client may have, whichever tenant they are for.
+    pub(crate) per_client: Option<AtOnce>,
 }
 
 /// One serving thread's world. Not shared, not locked.
@@ -75,6 +81,11 @@ impl Core {
     /// Milliseconds on the process clock; never 0, which means "never" in the runtime state.
     pub(crate) fn now_ms(&self, now: Instant) -> u64 {
         process_clock_ms(self.epoch, now)
+    }
+
+    /// Nanoseconds on the process clock.
+    pub(crate) fn now_ns(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.epoch).as_nanos() as u64
     }
 
     /// Periodic work: idle connections to backends are closed in time.

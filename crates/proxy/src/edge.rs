@@ -20,6 +20,7 @@ use crate::config::{EdgeConfig, Listener};
 use crate::core::{Core, Shared, process_clock_ms};
 use crate::drain::Drain;
 use crate::health;
+use crate::limit::{self, Tables};
 use crate::metrics::{self, Metrics, ProcessCounters, Sources};
 use crate::scratch::Scratches;
 use crate::tls::Tls;
@@ -89,7 +90,13 @@ impl Edge {
     ) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let tls = Arc::new(Tls::new().map_err(StartError::Tls)?);
-        let shared = Arc::new(Shared::default());
+        let limits = Arc::new(Tables::new(config.rate_limit_memory_bytes));
+        let shared = Arc::new(Shared {
+            connections: 0.into(),
+            requests: 0.into(),
+            limits: limits.clone(),
+            per_client: config.max_connections_per_client.map(limit::connections_per_client),
+        });
         let (stage, _) = watch::channel(Stage::Serving);
         let epoch = Instant::now();
 
@@ -121,6 +128,7 @@ impl Edge {
             metrics: metrics.map(|(socket, _)| socket),
             config: config.clone(),
             counters: counters.clone(),
+            limits,
             epoch,
         };
         let following = stage.subscribe();
@@ -206,6 +214,7 @@ struct Tending {
     metrics: Option<std::net::TcpListener>,
     config: Arc<EdgeConfig>,
     counters: Arc<ProcessCounters>,
+    limits: Arc<Tables>,
     epoch: Instant,
 }
 
@@ -227,10 +236,11 @@ impl Tending {
             let checks = health::run(move || snapshots.current(), |_| {}, ended(stage.clone()));
             match self.metrics.map(TcpListener::from_std) {
                 Some(Ok(listener)) => {
-                    let (snapshots, epoch) = (self.snapshots, self.epoch);
+                    let (snapshots, limits, epoch) = (self.snapshots, self.limits, self.epoch);
                     let metrics = Metrics::new(Sources {
                         snapshot: Box::new(move || snapshots.current()),
                         now_ms: Box::new(move || process_clock_ms(epoch, Instant::now())),
+                        limit_bytes: Box::new(move || limits.memory_bytes()),
                         process: self.counters,
                         logs: vec![
                             ("access", self.config.access_log.clone()),

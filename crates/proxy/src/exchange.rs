@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::head::{BodyLength, Fields, ResponseHead};
 use crate::io::Deadline;
+use crate::limit::Pacer;
 
 /// Whether body bytes are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,6 +137,8 @@ pub(crate) trait Client {
     fn started(&self) -> bool;
     /// Timer of this exchange.
     fn deadline(&mut self) -> &mut Deadline;
+    /// What slows the response down; `None`: nothing.
+    fn pacer(&mut self) -> &mut Option<Pacer>;
     /// The HTTP/1 connection beneath, for upgrades.
     fn http1(&mut self) -> Option<&mut crate::h1::server::H1Client>;
 }
@@ -343,7 +346,7 @@ pub(crate) async fn respond<C: Client, B: Backend>(
     poll_fn(|cx| {
         // A failing upload does not end a response that has begun; the response's own end does.
         let uploading = !upload.is_done() && upload.poll(client, backend, cx)?.is_pending();
-        let done = poll_download(client, backend, cx, passed, &mut waits_for)?;
+        let done = poll_download(client, backend, cx, passed, &mut waits_for, clock)?;
         if done.is_ready() {
             return Poll::Ready(Ok(()));
         }
@@ -369,12 +372,13 @@ fn poll_download<C: Client, B: Backend>(
     cx: &mut Context<'_>,
     passed: &mut u64,
     waits_for: &mut Side,
+    clock: &Clock,
 ) -> Poll<Result<(), Failure>> {
     *waits_for = Side::Client;
     loop {
         match backend.poll_body(cx) {
             Poll::Ready(Ok(Body::Data)) => {
-                let n = ready!(client.poll_send(cx, backend.body()))?;
+                let n = ready!(poll_send(client, cx, backend.body(), clock))?;
                 backend.consume(n);
                 *passed += n as u64;
             }
@@ -393,6 +397,28 @@ fn poll_download<C: Client, B: Backend>(
             }
         }
     }
+}
+
+/// Sends response-body bytes, as fast as the limits on bandwidth allow; gives how many, more than none.
+fn poll_send<C: Client>(
+    client: &mut C,
+    cx: &mut Context<'_>,
+    data: &[u8],
+    clock: &Clock,
+) -> Poll<Result<usize, ClientError>> {
+    let Some(pacer) = client.pacer() else { return client.poll_send(cx, data) };
+    let Poll::Ready(credit) = pacer.poll_credit(cx, data.len()) else {
+        // What was sent so far is not held back with the rest. Whoever is slowed down has not fallen silent, so that
+        // its time counts from here on.
+        ready!(client.poll_flush(cx))?;
+        client.deadline().set(Instant::now() + clock.idle);
+        return Poll::Pending;
+    };
+    let sent = ready!(client.poll_send(cx, &data[..credit]))?;
+    if let Some(pacer) = client.pacer() {
+        pacer.sent(sent);
+    }
+    Poll::Ready(Ok(sent))
 }
 
 /// Gathers request-body bytes for the firewall until the body ends or `limit` is reached; gives whether it ended.
@@ -474,7 +500,7 @@ pub(crate) async fn send_all<C: Client>(
     client.deadline().set(clock.due(clock.idle, None));
     poll_fn(|cx| {
         while !data.is_empty() {
-            match client.poll_send(cx, data) {
+            match poll_send(client, cx, data, clock) {
                 Poll::Ready(Ok(n)) => data = &data[n..],
                 Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
                 Poll::Pending => return client.deadline().poll_due(cx).map(|()| Err(ClientError::Timeout)),

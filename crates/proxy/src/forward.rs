@@ -79,7 +79,8 @@ pub(crate) async fn forward<C: Client>(
     };
 
     let mut reached = reach(core, client, what, &request, &clock, response, observed).await?;
-    if upgrading || is_stream(response) {
+    // A response that is slowed down takes the time that it takes.
+    if upgrading || is_stream(response) || client.pacer().is_some() {
         clock.total = None;
     }
 
@@ -97,6 +98,7 @@ pub(crate) async fn forward<C: Client>(
     inspection.response_body(response, &gathered, ended).map_err(Rejection::from)?;
 
     response_fields.push(b"X-Request-Id", observed.request_id().as_bytes());
+    observed.tell_quota(response_fields);
     if let Some(cookie) = reached.cookie.take() {
         response_fields.push(b"Set-Cookie", cookie.as_bytes());
     }

@@ -147,6 +147,16 @@ impl Fields {
         self.list.push(Field { name, value, known });
     }
 
+    /// Adds a field whose value `write` appends to the arena.
+    pub(crate) fn push_with(&mut self, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
+        let known = Known::of(name);
+        let name = self.store(name);
+        let start = self.arena.len();
+        write(&mut self.arena);
+        let value = Span::new(start, self.arena.len());
+        self.list.push(Field { name, value, known });
+    }
+
     pub(crate) fn get(&self, span: Span) -> &[u8] {
         span.of(&self.arena)
     }

@@ -20,6 +20,7 @@ mod h2io;
 mod head;
 pub mod health;
 mod io;
+pub mod limit;
 mod limits;
 pub mod metrics;
 mod observe;

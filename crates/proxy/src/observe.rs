@@ -11,6 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 use veloflux_snapshot::compile::stable_hash;
+use veloflux_snapshot::limit::RateRule;
 use veloflux_snapshot::runtime::TenantState;
 use veloflux_snapshot::tls::TlsPolicy;
 use veloflux_snapshot::{Backend, Route, Tenant};
@@ -20,11 +21,12 @@ use crate::accept::ConnectionInfo;
 use crate::answer::Rejection;
 use crate::core::Core;
 use crate::firewall::Outcome;
-use crate::head::{Known, RequestHead};
+use crate::head::{Fields, Known, RequestHead};
+use crate::limit::{Limited, Quota};
 use crate::metrics::NO_TENANT;
 use crate::record::{
-    AccessEntry, EventAction, FirewallEvent, RequestId, RuleMatch, Termination, Timestamp, TlsSession,
-    WafCause, WafSummary, WafVerdict,
+    AccessEntry, EventAction, FirewallEvent, LimitEvent, LimitSummary, RequestId, RuleMatch, Termination,
+    Timestamp, TlsSession, WafCause, WafSummary, WafVerdict,
 };
 
 /// Longest host, path, query and user agent in a log line, in bytes.
@@ -65,6 +67,9 @@ pub(crate) struct Observation<'a> {
     termination: Termination,
     outcome: Option<Outcome>,
     hsts: Option<Arc<str>>,
+    /// The limits that the request was over.
+    limited: Vec<Limited<'a>>,
+    quota: Option<Quota<'a>>,
 }
 
 impl<'a> Observation<'a> {
@@ -94,6 +99,8 @@ impl<'a> Observation<'a> {
             termination: Termination::Drained,
             outcome: None,
             hsts: None,
+            limited: Vec::new(),
+            quota: None,
         }
     }
 
@@ -138,6 +145,28 @@ impl<'a> Observation<'a> {
 
     pub(crate) fn client(&mut self, client: IpAddr) {
         self.client = client.to_canonical();
+    }
+
+    /// The request is over a limit.
+    pub(crate) fn limited(&mut self, limited: Limited<'a>) {
+        limited.state.count(limited.outcome);
+        self.limited.push(limited);
+    }
+
+    /// Keeps what a rule has left for the client, if the client is told of it and no other rule leaves it less.
+    pub(crate) fn quota(&mut self, rule: &'a RateRule, left: u32, reset_ns: u64) {
+        if let Some(policy) = &rule.policy
+            && self.quota.as_ref().is_none_or(|quota| left <= quota.left)
+        {
+            self.quota = Some(Quota { policy, name: &rule.name, left, reset_ns });
+        }
+    }
+
+    /// Tells the client what it has left.
+    pub(crate) fn tell_quota(&self, fields: &mut Fields) {
+        if let Some(quota) = &self.quota {
+            quota.write(fields);
+        }
     }
 
     /// A backend is asked.
@@ -220,6 +249,7 @@ impl<'a> Observation<'a> {
         let empty = RequestHead::default();
         let head = self.head.unwrap_or(&empty);
         let rules: Vec<u64> = self.matches().iter().map(|m| u64::from(m.rule_id)).take(MAX_RULES).collect();
+        let limits: Vec<LimitSummary<'_>> = self.limited.iter().map(Limited::summary).collect();
         self.core.access_log.write(&AccessEntry {
             time: Timestamp::from_unix_us(self.unix_us),
             request_id: self.id,
@@ -252,6 +282,7 @@ impl<'a> Observation<'a> {
                 units: outcome.record.work.units,
                 rules: &rules,
             }),
+            limits: &limits,
             termination: self.termination,
         });
     }
@@ -307,6 +338,27 @@ impl<'a> Observation<'a> {
         });
     }
 
+    fn log_limits(&self, head: &RequestHead) {
+        let masker = &self.core.config.masker;
+        for limited in &self.limited {
+            let LimitSummary { origin, name, outcome, time_ms } = limited.summary();
+            self.core.event_log.write(&LimitEvent {
+                time: Timestamp::from_unix_us(self.unix_us),
+                request_id: self.id,
+                tenant: self.tenant_id(),
+                route: self.route.as_deref(),
+                origin,
+                limit: name,
+                outcome,
+                time_ms,
+                client: self.client,
+                method: masker.text(head.method(), MAX_METHOD),
+                host: masker.text(head.authority(), MAX_HOST),
+                path: masker.path(head.path(), MAX_PATH),
+            });
+        }
+    }
+
     fn matches(&self) -> &[Match] {
         self.outcome.as_ref().map_or(&[], |outcome| &outcome.record.matches)
     }
@@ -319,10 +371,13 @@ impl Drop for Observation<'_> {
         if self.core.access_log.is_on() {
             self.log_access(duration_us);
         }
-        if let Some(outcome) = &self.outcome
-            && self.core.event_log.is_on()
-        {
-            self.log_event(outcome);
+        if self.core.event_log.is_on() {
+            if let Some(head) = self.head.filter(|_| !self.limited.is_empty()) {
+                self.log_limits(head);
+            }
+            if let Some(outcome) = &self.outcome {
+                self.log_event(outcome);
+            }
         }
     }
 }

@@ -115,7 +115,8 @@ pub(crate) fn allowed_methods(snapshot: &Snapshot, head: &RequestHead) -> String
     methods.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-fn matches_path(wanted: &PathMatch, path: &[u8]) -> bool {
+/// Whether a path in normal form is one that is wanted.
+pub(crate) fn matches_path(wanted: &PathMatch, path: &[u8]) -> bool {
     match wanted {
         PathMatch::Exact(exact) => exact.as_bytes() == path,
         PathMatch::Prefix(prefix) => after_prefix(prefix.as_bytes(), path).is_some(),

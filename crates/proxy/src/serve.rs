@@ -1,6 +1,7 @@
 //! A request's life: the stages in their order. Each takes what the one before it found; the first that refuses
 //! ends it, and whatever happens, the request is recorded.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use veloflux_model::process::DEFAULT_HTTPS_PORT;
@@ -17,6 +18,7 @@ use crate::firewall::{Inspection, Refusal};
 use crate::forward::{Forward, forward};
 use crate::h1::parse::HeadError;
 use crate::head::{BodyLength, Fields, Known, RequestHead, ResponseHead};
+use crate::limit::{self, Subject};
 use crate::observe::Observation;
 use crate::route::{self, NoSite, Site};
 
@@ -25,6 +27,7 @@ pub(crate) async fn serve<C: Client>(core: &Core, info: &ConnectionInfo, head: &
     let snapshot = core.snapshot();
     let mut observed = Observation::begin(core, info, Some(head));
     let mut inspection = Inspection::off();
+    *client.pacer() = None;
     if let Err(rejection) = stages(core, &snapshot, info, head, client, &mut inspection, &mut observed).await
     {
         let allow =
@@ -35,13 +38,13 @@ pub(crate) async fn serve<C: Client>(core: &Core, info: &ConnectionInfo, head: &
 }
 
 async fn stages<'s, C: Client>(
-    core: &Core,
+    core: &'s Core,
     snapshot: &'s Snapshot,
     info: &ConnectionInfo,
     head: &'s RequestHead,
     client: &mut C,
     inspection: &mut Inspection<'s>,
-    observed: &mut Observation<'_>,
+    observed: &mut Observation<'s>,
 ) -> Result<(), Rejection> {
     let host =
         route::host_name(head.authority()).ok_or(Rejection::BadRequest("the request names no host"))?;
@@ -52,10 +55,10 @@ async fn stages<'s, C: Client>(
         return redirect_to_https(port, head, client, &host, observed).await;
     }
     observed.hsts(&entry.tls);
-    let client_cert = client_cert::verified(info, entry)?;
-    let site = route::route(tenant, &host, route::normal_path(head.path()), head)?;
-    observed.route(site.route);
-    client_cert::admit(site.route, client_cert)?;
+    let found = route::route(tenant, &host, route::normal_path(head.path()), head);
+    if let Ok(site) = &found {
+        observed.route(site.route);
+    }
 
     let chain = client_addr::walk(
         &core.config.trusted_proxies,
@@ -64,6 +67,22 @@ async fn stages<'s, C: Client>(
         head.fields.values(Known::Forwarded),
     );
     observed.client(chain.client);
+
+    let limits = found.as_ref().map_or(&tenant.limits, |site| &site.route.limits);
+    let _places = match limits {
+        Some(limits) => {
+            let path = found
+                .as_ref()
+                .map_or_else(|_| route::normal_path(head.path()), |site| Cow::Borrowed(&*site.path));
+            let route = found.as_ref().ok().map(|site| &*site.route.name);
+            let subject = Subject { head, path: &path, route, client: chain.client };
+            Some(limit::admit(core, tenant, limits, &subject, info, client, observed).await?)
+        }
+        None => None,
+    };
+    let client_cert = client_cert::verified(info, entry)?;
+    let site = found?;
+    client_cert::admit(site.route, client_cert)?;
 
     if let BodyLength::Known(n) = head.body
         && n > site.route.max_body_bytes
@@ -221,6 +240,7 @@ async fn own_response<C: Client>(
     if fields.iter().all(|(known, ..)| known != Known::XRequestId) {
         fields.push(b"X-Request-Id", observed.request_id().as_bytes());
     }
+    observed.tell_quota(&mut fields);
     let length = if body.is_empty() { BodyLength::None } else { BodyLength::Known(body.len() as u64) };
     let head = ResponseHead { status, body: length, ..ResponseHead::default() };
     client.start(&OutgoingResponse {

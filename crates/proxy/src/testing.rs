@@ -78,11 +78,13 @@ pub(crate) fn snapshot_of(pools: Vec<Pool>) -> Arc<Snapshot> {
             total: Duration::from_secs(1),
         },
         firewall: None,
+        limits: None,
     });
     let tenant = Tenant {
         routes: routes.collect(),
         certificates: Vec::new(),
         revocation_lists: Vec::new(),
+        limits: None,
         state: Registry::default().tenant(&id),
         id,
     };

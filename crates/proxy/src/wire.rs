@@ -1,9 +1,15 @@
-//! The HTTP/1 readers on bytes alone, one request at a time, for fuzzing and measuring them. A connection feeds the
+//! The HTTP/1 readers, and the reader of limits' keys, on bytes alone, one request at a time, for fuzzing and measuring
+//! them. A connection feeds the
 //! same readers as bytes arrive, which [`read_request`] does too, in pieces of any size.
+
+use std::sync::LazyLock;
+
+use veloflux_snapshot::limit::KeyPart;
 
 use crate::h1::body::{Decoder, Part};
 use crate::h1::parse::{self, HeadLimits, HeadScanner};
 use crate::head::RequestHead;
+use crate::limit::{KeyHash, Subject};
 
 /// Bounds of a head here, small so that they are met.
 const LIMITS: HeadLimits = HeadLimits { bytes: 2_048, target_bytes: 1_024, fields: 32 };
@@ -78,6 +84,36 @@ pub fn read_request(bytes: &[u8], piece: usize) -> Reading {
         body,
         consumed,
     })
+}
+
+/// Where a request has a value that a limit's key names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyIn {
+    /// A parameter of the query.
+    Query,
+    /// A cookie.
+    Cookie,
+}
+
+/// Whether two requests with these queries or Cookie fields are counted together by a limit whose key is what is
+/// called `name` there.
+pub fn are_counted_together(key_in: KeyIn, name: &str, one: &[u8], other: &[u8]) -> bool {
+    static HASH: LazyLock<KeyHash> = LazyLock::new(KeyHash::default);
+    let part = match key_in {
+        KeyIn::Query => KeyPart::ApiKey { header: None, query: Some(name.into()) },
+        KeyIn::Cookie => KeyPart::Cookie(name.into()),
+    };
+    let [one, other] = [one, other].map(|text| {
+        let mut head = RequestHead::default();
+        match key_in {
+            KeyIn::Query => head.query = head.fields.store(text),
+            KeyIn::Cookie => head.fields.push(b"Cookie", text),
+        }
+        let subject =
+            Subject { head: &head, path: b"/", route: None, client: std::net::Ipv4Addr::LOCALHOST.into() };
+        HASH.key(0, "rule", std::slice::from_ref(&part), &subject)
+    });
+    one == other
 }
 
 #[cfg(test)]

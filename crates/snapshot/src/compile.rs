@@ -11,6 +11,7 @@ mod certificate;
 mod chain;
 mod client_auth;
 mod firewall;
+mod limits;
 mod ocsp;
 mod pool;
 mod ring;
@@ -29,7 +30,7 @@ use std::time::SystemTime;
 
 use rustls::crypto::CryptoProvider;
 use rustls_pki_types::CertificateDer;
-use veloflux_model::desired::{self, Baseline, Desired, FirewallMode, KeyPair, OperatorTls, Tls};
+use veloflux_model::desired::{self, Baseline, Desired, FirewallMode, KeyPair, OperatorTls, Plan, Tls};
 use veloflux_model::located::Position;
 use veloflux_model::value::{FilePath, Hostname};
 use veloflux_model::{At, Document, Problem, Report};
@@ -177,6 +178,7 @@ pub fn compile(
 struct Compiler<'a> {
     baseline: &'a Baseline,
     operator_tls: &'a OperatorTls,
+    plans: &'a [Plan],
     inputs: &'a Inputs,
     registry: &'a Registry,
     provider: Arc<CryptoProvider>,
@@ -194,6 +196,7 @@ impl<'a> Compiler<'a> {
         Self {
             baseline: &state.baseline,
             operator_tls: &state.tls,
+            plans: &state.plans,
             inputs,
             registry,
             provider: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
@@ -218,9 +221,10 @@ impl<'a> Compiler<'a> {
             .filter_map(|pool| Some((pool.name.as_str(), Arc::new(self.pool(&id, pool)?))))
             .collect();
         certificates.append(&mut self.pool_certificates);
-        let routes = self.routes(tenant, &pools);
+        let limits = self.limits(tenant, None);
+        let routes = self.routes(tenant, &pools, limits.as_ref());
         let state = self.registry.tenant(&id);
-        Tenant { id, routes, certificates, revocation_lists, state }
+        Tenant { id, routes, certificates, revocation_lists, limits, state }
     }
 
     /// The tenant's host names with the certificate to present for each.

@@ -5,6 +5,7 @@
 //! [`runtime`] and is found again by id, so that a reload of one tenant disturbs no other.
 
 pub mod compile;
+pub mod limit;
 pub mod publish;
 pub mod runtime;
 pub mod tls;
@@ -143,6 +144,8 @@ pub struct Tenant {
     pub certificates: Vec<Certificate>,
     /// Revocation lists of client certificates, ordered by file.
     pub revocation_lists: Vec<tls::RevocationList>,
+    /// What limits requests that no route takes; `None`: nothing does.
+    pub limits: Option<Arc<limit::Limits>>,
     /// Counters that outlive the snapshot.
     pub state: Arc<TenantState>,
 }
@@ -204,6 +207,8 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// The firewall policy in force here; `None`: the firewall is off for this route.
     pub firewall: Option<Arc<FirewallPolicy>>,
+    /// What limits its requests; `None`: nothing does.
+    pub limits: Option<Arc<limit::Limits>>,
 }
 
 /// A path condition. Paths are compared after percent-decoding of unreserved characters and dot-segment removal
@@ -253,7 +258,8 @@ pub struct Timeouts {
     pub first_byte: Duration,
     /// Between two reads or writes while a body or an upgraded connection is passed.
     pub idle: Duration,
-    /// From request head to response end; does not apply to upgraded connections and event streams.
+    /// From request head to response end; does not apply to upgraded connections, event streams and responses that a
+    /// limit on bandwidth slows down.
     pub total: Duration,
 }
 

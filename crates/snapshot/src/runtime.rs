@@ -133,6 +133,72 @@ impl ClientRefusal {
     }
 }
 
+/// What one limit has used up, and what it did. Found again by id, so that a reload forgives nobody: not where a rate
+/// changes either, for what is kept is a time, which the new rate reads in its own way (see `veloflux_proxy::limit`).
+#[derive(Debug)]
+pub struct LimitState {
+    /// The limit's id: `tenant/plan/name`, `tenant/ceiling/name`, `tenant/tenant/name` or `tenant/route/route/name`.
+    pub id: Arc<str>,
+    /// Of a limit without a key, its theoretical arrival time, in nanoseconds on the process clock. Of one with a key,
+    /// that of all keys together that found no place in the table.
+    pub tat_ns: AtomicU64,
+    /// Of a limit on how many at once, how many are. Counted per client, those of clients without a place.
+    pub in_use: AtomicU64,
+    /// Requests that wait until they are within the limit.
+    pub waiting: AtomicU32,
+    /// What became of requests over the limit, by [`LimitOutcome`].
+    pub outcomes: [AtomicU64; LimitOutcome::ALL.len()],
+    /// Requests that were counted together with others because there was no place left for their key.
+    pub unplaced: AtomicU64,
+}
+
+/// What became of a request over a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitOutcome {
+    /// Refused.
+    Rejected,
+    /// Let through after a wait.
+    Delayed,
+    /// Let through, as the limit only records.
+    Logged,
+    /// Let through, as the limit is a dry run.
+    DryRun,
+}
+
+impl LimitOutcome {
+    /// All, in the order of [`LimitState::outcomes`].
+    pub const ALL: [Self; 4] = [Self::Rejected, Self::Delayed, Self::Logged, Self::DryRun];
+
+    /// As metrics and logs write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::Delayed => "delayed",
+            Self::Logged => "logged",
+            Self::DryRun => "dry_run",
+        }
+    }
+}
+
+impl LimitState {
+    /// The state of a limit that nothing has used up.
+    pub fn new(id: &Arc<str>) -> Self {
+        Self {
+            id: id.clone(),
+            tat_ns: AtomicU64::new(0),
+            in_use: AtomicU64::new(0),
+            waiting: AtomicU32::new(0),
+            outcomes: Default::default(),
+            unplaced: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts what became of a request.
+    pub fn count(&self, outcome: LimitOutcome) {
+        self.outcomes[outcome as usize].fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
 /// Upper bounds of the histograms' buckets, in microseconds; one more bucket holds the rest.
 pub const DURATION_BOUNDS_US: [u64; 14] = [
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
@@ -214,6 +280,7 @@ pub struct Registry {
     pools: Mutex<Kept<PoolState>>,
     tenants: Mutex<Kept<TenantState>>,
     tickets: Mutex<Kept<Tickets>>,
+    limits: Mutex<Kept<LimitState>>,
     /// The collections of all tenants.
     collections: Arc<ProcessCollections>,
 }
@@ -227,6 +294,11 @@ impl Registry {
     /// The pool's state.
     pub fn pool(&self, id: &Arc<str>) -> Arc<PoolState> {
         get_or_create(&self.pools, id, PoolState::new)
+    }
+
+    /// The limit's state.
+    pub fn limit(&self, id: &Arc<str>) -> Arc<LimitState> {
+        get_or_create(&self.limits, id, LimitState::new)
     }
 
     /// The tenant's state.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use support::{OFF, compiled, inputs, parse, refused};
 use veloflux_snapshot::compile::{MAX_RING_POINTS, files_named, needs_native_roots, rulesets_named};
+use veloflux_snapshot::limit::{KeyPart, Pace};
 use veloflux_snapshot::runtime::Registry;
 use veloflux_snapshot::{Action, Inputs, Lapsed, PathMatch, Publisher, Snapshot, compile};
 use veloflux_waf::{MemFiles, Ruleset, Source};
@@ -403,4 +404,52 @@ fn a_tenants_work_budget_stays_below_the_operators() {
     assert_eq!(policy.overlay.work_budget(), veloflux_waf::WorkBudget::percent(150));
     let report = refused(&state(151), &inputs);
     assert!(report.contains("state.yaml:3:29: the work budget 151 is more than"), "{report}");
+}
+
+#[test]
+fn a_request_is_held_to_all_limits_and_they_are_found_again() {
+    let text = "plans:
+  - {name: default, limits: {rates: [{name: a, rate: 1/s}], bandwidth: 1MiB}}
+  - {name: big, limits: {rates: [{name: a, rate: 9/s}]}}
+tenants:
+  - name: acme
+    firewall: {mode: off}
+    ceilings: {rates: [{name: a, rate: 2/s}], connections: {total: 5}}
+    limits: {rates: [{name: a, rate: 3/s, key: [client]}], requests: {total: 7, per_client: 6}}
+    routes:
+      - {name: plain, path: {prefix: /plain}, respond: {body: x}}
+      - {name: own, respond: {body: x}, limits: {ipv6_prefix: 48, rates: [{name: a, rate: 4/m, burst: 9, key: [client]}]}}
+  - {name: big, plan: big, firewall: {mode: off}, routes: [{name: r, respond: {body: x}}]}
+  - {name: other, firewall: {mode: off}, routes: [{name: r, respond: {body: x}}]}
+";
+    let (state, registry) = (parse(text), Registry::default());
+    let snapshot = compile(&state, &inputs(), &registry, 1).unwrap();
+    let [acme, big, other] = &snapshot.tenants[..] else { panic!("three tenants") };
+    let limits = acme.routes.iter().find(|route| &*route.name == "own").unwrap().limits.clone().unwrap();
+    let rates: Vec<_> = limits.rates.iter().map(|rule| (&*rule.state.id, rule.key.len())).collect();
+    assert_eq!(
+        rates,
+        [("acme/route/own/a", 1), ("acme/tenant/a", 1), ("acme/ceiling/a", 0), ("acme/plan/a", 0)]
+    );
+    assert_eq!(limits.rates[0].key, [KeyPart::Client(48)]);
+    assert_eq!(limits.rates[1].key, [KeyPart::Client(64)]);
+    assert_eq!(limits.rates[0].pace, Pace { interval_ns: 15_000_000_000, burst_ns: 135_000_000_000 });
+    assert_eq!(limits.rates[0].policy.as_deref(), Some("\"a\";q=4;w=60"));
+    let at_once: Vec<_> =
+        limits.requests.iter().chain(&limits.connections).map(|limit| &*limit.state.id).collect();
+    assert_eq!(
+        at_once,
+        ["acme/tenant#requests_per_client", "acme/tenant#requests", "acme/ceiling#connections"]
+    );
+    assert_eq!(limits.bandwidth[0].bytes_per_s, 1 << 20);
+    // Without limits of its own, a route has its tenant's, and no memory of its own for them.
+    let plain = acme.routes.iter().find(|route| &*route.name == "plain").unwrap();
+    assert!(Arc::ptr_eq(plain.limits.as_ref().unwrap(), acme.limits.as_ref().unwrap()));
+    let pace = |tenant: &veloflux_snapshot::Tenant| tenant.limits.as_ref().unwrap().rates[0].pace.interval_ns;
+    assert_eq!((pace(big), pace(other)), (111_111_112, 1_000_000_000));
+
+    let again = compile(&state, &inputs(), &registry, 2).unwrap();
+    let first = |snapshot: &Snapshot| snapshot.tenants[0].limits.as_ref().unwrap().rates[0].state.clone();
+    assert!(Arc::ptr_eq(&first(&snapshot), &first(&again)));
+    assert!(compiled("tenants: [{name: t, firewall: {mode: off}}]", &inputs()).tenants[0].limits.is_none());
 }

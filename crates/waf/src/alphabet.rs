@@ -66,6 +66,19 @@ impl Alphabet {
         Self(self.0 & other.0)
     }
 
+    /// With all letters if it has one, and all digits if it has one.
+    pub(crate) fn widened(self) -> Self {
+        const LETTERS: Alphabet = Alphabet::range(b'A', b'Z').with(Alphabet::range(b'a', b'z'));
+        const DIGITS: Alphabet = Alphabet::range(b'0', b'9');
+        let all = |kind: Self| if self.meets(kind) { kind } else { Self::EMPTY };
+        self.with(all(LETTERS)).with(all(DIGITS))
+    }
+
+    /// Its bits, as two numbers.
+    pub(crate) const fn halves(self) -> (u64, u64) {
+        (self.0 as u64, (self.0 >> 64) as u64)
+    }
+
     /// Its bits, each below [`Alphabet::BITS`].
     pub(crate) fn bits(self) -> impl Iterator<Item = usize> {
         let mut left = self.0;
@@ -92,6 +105,14 @@ mod tests {
         assert!(plain.meets(Alphabet::of(b"w")) && !plain.meets(Alphabet::of(b"(<'")));
         assert!(!Alphabet::EMPTY.meets(Alphabet::range(0, 0xff)));
         assert!(!plain.meets(Alphabet::range(0x80, 0xff)));
+    }
+
+    #[test]
+    fn letters_and_digits_are_a_kind_each() {
+        let widened = |text: &[u8]| Alphabet::of(text).widened();
+        assert_eq!(widened(b"a-1"), widened(b"-Zz97"));
+        assert_ne!(widened(b"a-1"), widened(b"a-"));
+        assert_eq!(widened(b"-"), Alphabet::of(b"-"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What must hold between the values of a desired state: names are unique and lead somewhere, every host name has
 //! one owner, choices do not contradict each other. All problems are gathered, none hides another.
 
+mod limits;
 mod tls;
 
 use std::collections::{HashMap, HashSet};
@@ -40,10 +41,12 @@ impl Document for Desired {
         check.length("tenants", Position::default(), self.tenants.len(), 0, MAX_TENANTS);
         check.unique("tenant", self.tenants.iter().map(|tenant| &tenant.name));
         check.baseline(&self.baseline);
+        check.plans(self);
         let owners = check.owners(self);
         for tenant in &self.tenants {
             check.tenant(tenant, &owners);
             check.tenant_tls(&self.tls, tenant);
+            check.plan_of(tenant, self);
             let firewalls = tenant.routes.iter().map(|route| &route.firewall).chain([&tenant.firewall]);
             check.problems.extend(firewalls.flat_map(|firewall| self.baseline.problems(firewall)));
         }
@@ -142,6 +145,8 @@ impl Check {
             self.route(tenant, route, &pools, owners);
         }
         self.firewall(tenant, at, &tenant.firewall, owners);
+        self.limits(at, &tenant.ceilings);
+        self.limits(at, &tenant.limits);
     }
 
     fn reference(&mut self, what: &str, position: Position, name: &str, known: &HashSet<&str>) {
@@ -231,6 +236,7 @@ impl Check {
             self.length("bytes in `body`", respond.body.position(), respond.body.len(), 0, MAX_RESPONSE_BODY);
         }
         self.firewall(tenant, at, &route.firewall, owners);
+        self.route_limits(at, &route.limits);
     }
 
     fn route_host(&mut self, tenant: &Tenant, host: &At<Hostname>, owners: &Owners<'_>) {

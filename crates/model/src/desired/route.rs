@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Firewall;
+use super::{Firewall, Limits};
 use crate::located::At;
 use crate::value::{
     ByteSize, Count, HeaderName, HeaderText, Hostname, Location, Method, Name, PathText, Period,
@@ -54,6 +54,9 @@ pub struct Route {
     /// Firewall policy, where it differs from the tenant's; exclusions add up.
     #[serde(default)]
     pub firewall: Firewall,
+    /// Limits of this route alone, beside the tenant's.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
 }
 
 /// What a route does.
@@ -167,7 +170,8 @@ pub struct Timeouts {
     /// Between two reads or writes of a body or an upgraded connection. Default: 1m.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle: Option<Timeout>,
-    /// From request head to response end; not for upgraded connections and event streams. Default: 5m.
+    /// From request head to response end; not for upgraded connections, event streams and what a limit on bandwidth slows
+    /// down. Default: 5m.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total: Option<Timeout>,
 }

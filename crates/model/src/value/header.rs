@@ -21,6 +21,11 @@ checked_text! {
 }
 
 checked_text! {
+    /// A cookie's or query parameter's name, in which case counts.
+    ParameterName
+}
+
+checked_text! {
     /// A request method, such as `GET`.
     Method
 }
@@ -48,6 +53,21 @@ impl FromStr for HeaderName {
             return Err(Invalid::new(format!("`{text}` is not lower case"), format!("write `{lower}`")));
         }
         Ok(Self(text.into()))
+    }
+}
+
+impl FromStr for ParameterName {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let plain = text.bytes().all(|b| b.is_ascii_graphic() && !b"&=;,+%#\"".contains(&b));
+        if plain && (1..=MAX_TOKEN).contains(&text.len()) {
+            return Ok(Self(text.into()));
+        }
+        Err(Invalid::new(
+            format!("`{}` is not the name of a cookie or parameter", shown(text)),
+            "write a name such as `session`, without any encoding",
+        ))
     }
 }
 
@@ -86,6 +106,14 @@ text_value!(HeaderName, "a header name", {
     "examples": ["x-env"]
 });
 
+text_value!(ParameterName, "the name of a cookie or parameter", {
+    "type": "string",
+    "maxLength": 128,
+    "pattern": "^[!$'()*./0-9:<>?@A-Z\\[\\\\\\]^_`a-z{|}~-]+$",
+    "description": "Name of a cookie or query parameter, in which case counts.",
+    "examples": ["session"]
+});
+
 text_value!(HeaderText, "a header value", {
     "type": "string",
     "maxLength": 4096,
@@ -114,6 +142,16 @@ mod tests {
             assert!(bad.parse::<Method>().is_err(), "{bad}");
         }
         assert!("get".parse::<Method>().is_err());
+    }
+
+    #[test]
+    fn names_of_parameters_keep_their_case_and_are_not_encoded() {
+        for good in ["PHPSESSID", "api_key", "filter[key]", "a.b"] {
+            assert_eq!(good.parse::<ParameterName>().unwrap().as_str(), good);
+        }
+        for bad in ["", "a b", "a=b", "a&b", "a;b", "a%20b", "a+b", "é", &"a".repeat(129)] {
+            assert!(bad.parse::<ParameterName>().is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -40,6 +40,11 @@ pub enum Rejection {
     NoRoute,
     /// A route matches but for the method.
     MethodNotAllowed,
+    /// The request is over a limit of its tenant, route or client.
+    TooManyRequests {
+        /// When it may be within it, in seconds from now.
+        retry_after_s: u32,
+    },
     /// The firewall refused.
     Blocked {
         /// The status that the policy asks for, usually 403.
@@ -89,7 +94,7 @@ pub fn render<'a>(rejection: &Rejection, accept: impl Iterator<Item = &'a [u8]>,
         ("X-Request-Id", request_id.to_owned().into()),
     ];
     if let Some(seconds) = rejection.retry_after_s() {
-        headers.push(("Retry-After", seconds.into()));
+        headers.push(("Retry-After", seconds.to_string().into()));
     }
     Answer { status, headers, body }
 }
@@ -106,6 +111,7 @@ impl Rejection {
             Self::UriTooLong => 414,
             Self::ExpectationFailed => 417,
             Self::MisdirectedRequest => 421,
+            Self::TooManyRequests { .. } => 429,
             Self::HeaderTooLarge => 431,
             Self::ClientGone => 499,
             // A policy cannot turn a refusal into a success.
@@ -136,10 +142,11 @@ impl Rejection {
         )
     }
 
-    fn retry_after_s(&self) -> Option<&'static str> {
+    fn retry_after_s(&self) -> Option<u32> {
         match self {
-            Self::Overloaded => Some("1"),
-            Self::NoBackend => Some("5"),
+            Self::TooManyRequests { retry_after_s } => Some(*retry_after_s),
+            Self::Overloaded => Some(1),
+            Self::NoBackend => Some(5),
             _ => None,
         }
     }
@@ -189,6 +196,9 @@ impl Words {
             }
             Rejection::Undecodable => {
                 ("Bad gateway", "The site answered in a content coding that cannot be checked here.")
+            }
+            Rejection::TooManyRequests { .. } => {
+                ("Too many requests", "There were too many requests. Please try again a little later.")
             }
             Rejection::Blocked { .. } => (
                 "Request blocked",
@@ -256,7 +266,7 @@ mod tests {
 
     const ID: &str = "0192f3a4-5b6c-7d8e-9f01-23456789abcd";
 
-    fn every_rejection() -> [(&'static str, Rejection); 20] {
+    fn every_rejection() -> [(&'static str, Rejection); 21] {
         [
             (
                 "bad-request",
@@ -274,6 +284,7 @@ mod tests {
             ("unknown-host", Rejection::UnknownHost),
             ("no-route", Rejection::NoRoute),
             ("method-not-allowed", Rejection::MethodNotAllowed),
+            ("too-many-requests", Rejection::TooManyRequests { retry_after_s: 7 }),
             ("blocked", Rejection::Blocked { status: 403 }),
             ("no-backend", Rejection::NoBackend),
             ("backend-failed", Rejection::BackendFailed),

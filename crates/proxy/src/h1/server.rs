@@ -16,9 +16,11 @@ use crate::h1::parse::{HeadError, HeadScanner, may_begin_request};
 use crate::h1::transfer::{Framing, Inflow, Outflow};
 use crate::h1::{nominates, parse, push_decimal, push_field, stays_behind};
 use crate::head::{BodyLength, Fields, Known, RequestHead, Version};
-use crate::io::{Buffer, Deadline, Outbox, Stream};
+use crate::io::{Deadline, Stream};
+use crate::limit::Pacer;
 use crate::limits::MAX_DISCARD_BYTES;
 use crate::serve;
+use crate::upstream::h1::TunnelEnd;
 
 /// A client that speaks HTTP/1.
 pub(crate) struct H1Client {
@@ -35,6 +37,7 @@ pub(crate) struct H1Client {
     expect_continue: bool,
     keep_alive: bool,
     aborted: bool,
+    pacer: Option<Pacer>,
 }
 
 /// How a response ends.
@@ -68,6 +71,7 @@ pub(crate) async fn run(core: Rc<Core>, stream: Stream, info: ConnectionInfo) {
         expect_continue: false,
         keep_alive: true,
         aborted: false,
+        pacer: None,
     };
     let mut head = RequestHead::default();
     let mut since = core.now();
@@ -183,10 +187,16 @@ impl H1Client {
         .await;
     }
 
-    /// The parts that a tunnel works on: the stream, and what was read ahead.
-    pub(crate) fn tunnel_parts(&mut self) -> (&mut Stream, &mut Buffer, &mut Outbox, &mut Deadline) {
+    /// What a tunnel works on: the stream, and what was read ahead.
+    pub(crate) fn tunnel_parts(&mut self) -> TunnelEnd<'_> {
         self.keep_alive = false;
-        (&mut self.stream, &mut self.inflow.buffer, &mut self.outflow.outbox, &mut self.deadline)
+        TunnelEnd {
+            stream: &mut self.stream,
+            inbox: &mut self.inflow.buffer,
+            outbox: &mut self.outflow.outbox,
+            deadline: &mut self.deadline,
+            pacer: &mut self.pacer,
+        }
     }
 
     fn write_head(&mut self, response: &OutgoingResponse<'_>, delimiter: Delimiter) {
@@ -331,6 +341,10 @@ impl Client for H1Client {
 
     fn deadline(&mut self) -> &mut Deadline {
         &mut self.deadline
+    }
+
+    fn pacer(&mut self) -> &mut Option<Pacer> {
+        &mut self.pacer
     }
 
     fn http1(&mut self) -> Option<&mut H1Client> {

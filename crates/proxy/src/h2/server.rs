@@ -18,6 +18,7 @@ use crate::h1::{nominates, stays_behind};
 use crate::h2io::{self, Incoming};
 use crate::head::{BodyLength, Fields, Known, RequestHead, Version};
 use crate::io::{Deadline, Stream};
+use crate::limit::Pacer;
 use crate::serve;
 
 /// How often an idle connection is looked at.
@@ -103,6 +104,7 @@ async fn stream_task(
         deadline: Deadline::after(core.config.keep_alive_timeout),
         for_head: head.method() == b"HEAD",
         started: false,
+        pacer: None,
     };
     match read {
         Ok(()) => serve::serve(core, info, &head, &mut client).await,
@@ -193,6 +195,7 @@ pub(crate) struct H2Client {
     deadline: Deadline,
     for_head: bool,
     started: bool,
+    pacer: Option<Pacer>,
 }
 
 impl Client for H2Client {
@@ -297,6 +300,10 @@ impl Client for H2Client {
 
     fn deadline(&mut self) -> &mut Deadline {
         &mut self.deadline
+    }
+
+    fn pacer(&mut self) -> &mut Option<Pacer> {
+        &mut self.pacer
     }
 
     fn http1(&mut self) -> Option<&mut crate::h1::server::H1Client> {

@@ -9,11 +9,15 @@ use std::sync::atomic::Ordering::Relaxed;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, NoLabelSet};
 use prometheus_client::metrics::MetricType;
-use veloflux_snapshot::runtime::{ClientRefusal, DURATION_BOUNDS_US, Histogram, TenantState};
+use veloflux_snapshot::runtime::{
+    ClientRefusal, DURATION_BOUNDS_US, Histogram, LimitOutcome, LimitState, TenantState,
+};
 use veloflux_snapshot::{Backend, Certificate, Pool, Snapshot};
 use veloflux_waf::RuleCost;
 
-use super::{MAX_BACKENDS, MAX_CERTIFICATES, MAX_RULES, MAX_TENANTS, NO_TENANT, OTHER_TENANT, Sources};
+use super::{
+    MAX_BACKENDS, MAX_CERTIFICATES, MAX_LIMITS, MAX_RULES, MAX_TENANTS, NO_TENANT, OTHER_TENANT, Sources,
+};
 use crate::eject;
 
 /// Encodes what `Sources` lead to, anew for each scrape.
@@ -29,6 +33,7 @@ impl Collector for Reading {
         rules(&mut families, &snapshot)?;
         backends(&mut families, &snapshot, (sources.now_ms)())?;
         certificates(&mut families, &snapshot)?;
+        limits(&mut families, &snapshot)?;
         process(&mut families, sources, snapshot.revision)
     }
 }
@@ -185,6 +190,39 @@ fn first_to_end<T>(ends: impl Iterator<Item = (i64, T)>) -> Vec<(i64, T)> {
     ends
 }
 
+/// The limits of the first tenants, each once, whichever routes it is in force on.
+fn limits(families: &mut Families<'_>, snapshot: &Snapshot) -> fmt::Result {
+    let mut seen = HashSet::new();
+    let states = snapshot.tenants.iter().take(MAX_TENANTS).flat_map(|tenant| {
+        let everywhere = tenant.routes.iter().map(|route| &route.limits).chain([&tenant.limits]);
+        everywhere.flatten().flat_map(|limits| limits.states()).map(|state| (&*tenant.id, state))
+    });
+    let states: Vec<_> = states.filter(|(_, state)| seen.insert(&state.id)).take(MAX_LIMITS).collect();
+    // `tenant/origin/name`: what is behind the tenant tells the limits of one tenant apart.
+    let limit = |tenant: &str, state: &LimitState| state.id[tenant.len() + 1..].to_owned();
+    let outcomes = states.iter().flat_map(|(tenant, state)| {
+        LimitOutcome::ALL.iter().zip(&state.outcomes).map(move |(outcome, count)| {
+            let labels = [
+                ("tenant", (*tenant).to_owned()),
+                ("limit", limit(tenant, state)),
+                ("outcome", outcome.name().to_owned()),
+            ];
+            (labels, count.load(Relaxed))
+        })
+    });
+    families.counters("veloflux_limited", "Requests over a limit, by what became of them", outcomes)?;
+    families.counters(
+        "veloflux_limit_unplaced",
+        "Requests counted together with others because there was no room for their key",
+        states.iter().map(|(tenant, state)| {
+            (
+                [("tenant", (*tenant).to_owned()), ("limit", limit(tenant, state))],
+                state.unplaced.load(Relaxed),
+            )
+        }),
+    )
+}
+
 fn condition(pool: &Pool, backend: &Backend, now_ms: u64) -> &'static str {
     let state = &backend.state;
     let is_ejected = |policy| eject::phase(policy, state, now_ms) == eject::Phase::Out;
@@ -215,6 +253,11 @@ fn process(families: &mut Families<'_>, sources: &Sources, revision: u64) -> fmt
         "veloflux_config_last_reload_successful",
         "1 unless the last reload was refused",
         i64::from(!process.last_reload_refused.load(Relaxed)),
+    )?;
+    families.gauge(
+        "veloflux_limit_bytes",
+        "Memory of what limits remember",
+        (sources.limit_bytes)() as i64,
     )?;
     families.gauge("veloflux_revision", "Number of the revision in force", revision as i64)?;
     for (name, help, counter) in [

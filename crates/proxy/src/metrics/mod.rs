@@ -5,7 +5,7 @@
 //! [`OTHER_TENANT`] (whose counters therefore fall when a tenant changes sides; `rate()` takes that for a
 //! restart). Requests that belong to no tenant count under [`NO_TENANT`]. Backends are listed up to
 //! [`MAX_BACKENDS`]; `veloflux_backends` counts all of them. Of the firewall's rules, the [`MAX_RULES`] that have cost
-//! most are listed.
+//! most are listed. Of the limits, the first [`MAX_LIMITS`] by tenant are.
 
 mod collect;
 mod server;
@@ -34,6 +34,9 @@ pub const MAX_CERTIFICATES: usize = 1_000;
 
 /// Firewall rules with series of their own; those that have cost most are shown.
 pub const MAX_RULES: usize = 50;
+
+/// Limits with series of their own.
+pub const MAX_LIMITS: usize = 1_000;
 
 /// The label of all tenants over [`MAX_TENANTS`] together.
 pub const OTHER_TENANT: &str = "_other";
@@ -91,6 +94,8 @@ pub struct Sources {
     pub snapshot: Box<dyn Fn() -> Arc<Snapshot> + Send + Sync>,
     /// Milliseconds on the process clock, for ejections.
     pub now_ms: Box<dyn Fn() -> u64 + Send + Sync>,
+    /// Memory that limits take for what they remember, in bytes.
+    pub limit_bytes: Box<dyn Fn() -> usize + Send + Sync>,
     /// The process's own counters.
     pub process: Arc<ProcessCounters>,
     /// The logs, by name, for the lines that they dropped.

@@ -2,7 +2,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use veloflux_snapshot::runtime::Registry;
+use veloflux_snapshot::limit::{LimitAction, Limits, Pace, RateRule};
+use veloflux_snapshot::runtime::{LimitOutcome, Registry};
 use veloflux_snapshot::{Algorithm, HostTable, Tenant};
 use veloflux_waf::collections::{Change, Collections as _, EntryKey, Kind, Update};
 
@@ -15,6 +16,7 @@ fn metrics_of(snapshot: Arc<Snapshot>) -> (Metrics, Arc<ProcessCounters>) {
     let metrics = Metrics::new(Sources {
         snapshot: Box::new(move || snapshot.clone()),
         now_ms: Box::new(|| 1_000),
+        limit_bytes: Box::new(|| 65_536),
         process: process.clone(),
         logs: vec![("access", Sink::start(Target::Off).unwrap())],
         version: "1.2.3",
@@ -30,6 +32,7 @@ fn tenants(count: usize) -> Arc<Snapshot> {
             routes: Vec::new(),
             certificates: Vec::new(),
             revocation_lists: Vec::new(),
+            limits: None,
             state: registry.tenant(&id),
             id,
         })
@@ -172,4 +175,46 @@ async fn the_three_addresses_answer_and_no_other() {
 async fn a_head_that_does_not_end_is_refused() {
     let request = [b"GET /metrics HTTP/1.1\r\nx: ".as_slice(), &vec![b'a'; 8 * 1024 - 26]].concat();
     assert!(ask(&request, true).await.starts_with("HTTP/1.1 431 "));
+}
+
+#[test]
+fn limits_show_what_became_of_requests_over_them_once_each() {
+    let registry = Registry::default();
+    let state = registry.limit(&"t0000/route/api/login".into());
+    state.count(LimitOutcome::Rejected);
+    state.count(LimitOutcome::Rejected);
+    state.count(LimitOutcome::DryRun);
+    state.unplaced.store(4, Relaxed);
+    let limits = Arc::new(Limits {
+        rates: vec![RateRule {
+            name: "login".into(),
+            key: Vec::new(),
+            methods: Vec::new(),
+            path: None,
+            pace: Pace::new(1, std::time::Duration::from_secs(1), 1),
+            cost: 1,
+            action: LimitAction::Reject,
+            dry_run: false,
+            policy: None,
+            state,
+        }],
+        connections: Vec::new(),
+        requests: Vec::new(),
+        bandwidth: Vec::new(),
+        tenant_mark: 0,
+    });
+    let mut snapshot = Arc::into_inner(snapshot_of(vec![pool_of(Algorithm::RoundRobin, &[1])])).unwrap();
+    let mut tenant = Arc::into_inner(snapshot.tenants.remove(0)).unwrap();
+    tenant.id = "t0000".into();
+    tenant.routes[0].limits = Some(limits.clone());
+    tenant.limits = Some(limits);
+    snapshot.tenants.push(Arc::new(tenant));
+    let text = metrics_of(Arc::new(snapshot)).0.render().unwrap();
+    let labels = "tenant=\"t0000\",limit=\"route/api/login\"";
+    for (outcome, count) in [("rejected", 2), ("delayed", 0), ("logged", 0), ("dry_run", 1)] {
+        assert_line(&text, &format!("veloflux_limited_total{{{labels},outcome=\"{outcome}\"}} {count}"));
+    }
+    assert_line(&text, &format!("veloflux_limit_unplaced_total{{{labels}}} 4"));
+    assert_line(&text, "veloflux_limit_bytes 65536");
+    assert_eq!(text.lines().filter(|line| line.starts_with("veloflux_limit_unplaced_total{")).count(), 1);
 }

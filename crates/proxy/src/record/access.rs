@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::{Masked, RequestId, Timestamp};
+use super::{LimitSummary, Masked, RequestId, Timestamp};
 
 /// One request and its answer. Field order is the order in the log.
 #[derive(Debug, Serialize)]
@@ -57,6 +57,9 @@ pub struct AccessEntry<'a> {
     /// What the firewall found; none where it did not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waf: Option<WafSummary<'a>>,
+    /// Limits that the request was over.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub limits: &'a [LimitSummary<'a>],
     /// How it ended.
     pub termination: Termination,
 }

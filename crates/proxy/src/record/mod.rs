@@ -8,6 +8,7 @@
 mod access;
 mod client_event;
 mod event;
+mod limit_event;
 mod mask;
 mod request_id;
 mod sink;
@@ -16,6 +17,7 @@ mod timestamp;
 pub use access::{AccessEntry, Termination, TlsSession, WafCause, WafSummary, WafVerdict};
 pub use client_event::ClientCertificateEvent;
 pub use event::{EventAction, FirewallEvent, RuleMatch};
+pub use limit_event::{LimitEvent, LimitSummary};
 pub use mask::{MaskNameError, Masked, Masker};
 pub use request_id::RequestId;
 pub use sink::{Entry, Lines, Sink, Target};

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{AccessEntry, ClientCertificateEvent, FirewallEvent};
+use super::{AccessEntry, ClientCertificateEvent, FirewallEvent, LimitEvent};
 
 /// Bytes that may wait in one core's buffer.
 const MAX_BUFFERED_BYTES: usize = 8 * 1024 * 1024;
@@ -48,12 +48,14 @@ pub trait Entry: Serialize + sealed::Sealed {}
 impl Entry for AccessEntry<'_> {}
 impl Entry for FirewallEvent<'_> {}
 impl Entry for ClientCertificateEvent<'_> {}
+impl Entry for LimitEvent<'_> {}
 
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::AccessEntry<'_> {}
     impl Sealed for super::FirewallEvent<'_> {}
     impl Sealed for super::ClientCertificateEvent<'_> {}
+    impl Sealed for super::LimitEvent<'_> {}
 }
 
 /// A log; off by default. Clones are the same log; its thread ends when the last of them and of their [`Lines`] is
@@ -301,6 +303,7 @@ mod tests {
                 units: 0,
                 rules: &[],
             }),
+            limits: &[],
             termination: Termination::Complete,
         }
     }

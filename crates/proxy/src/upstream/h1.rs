@@ -9,6 +9,7 @@ use crate::h1::transfer::{Framing, Inflow, Outflow};
 use crate::h1::{push_decimal, push_field};
 use crate::head::{BodyLength, Fields, Known, ResponseHead};
 use crate::io::{Buffer, Deadline, Outbox, Stream};
+use crate::limit::Pacer;
 use crate::limits::MAX_INTERIM_RESPONSES;
 use crate::upstream::OutgoingRequest;
 
@@ -239,12 +240,12 @@ impl Backend for H1Backend {
 
 /// Connects the two sides of an upgraded connection until both have ended or nothing moved for `idle`.
 pub(crate) async fn tunnel(
-    client: (&mut Stream, &mut Buffer, &mut Outbox, &mut Deadline),
+    client: TunnelEnd<'_>,
     backend: (&mut Stream, &mut Buffer, &mut Outbox),
     idle: std::time::Duration,
     passed: &mut (u64, u64),
 ) {
-    let (client_stream, client_in, client_out, deadline) = client;
+    let TunnelEnd { stream: client_stream, inbox: client_in, outbox: client_out, deadline, pacer } = client;
     let (backend_stream, backend_in, backend_out) = backend;
     let mut up = Way::default();
     let mut down = Way::default();
@@ -256,12 +257,14 @@ pub(crate) async fn tunnel(
         {
             return deadline.poll_due(cx).map(|()| Ok(()));
         }
-        let up_done = up.poll(client_stream, client_in, backend_stream, &mut passed.0, cx)?.is_ready();
-        let down_done = down.poll(backend_stream, backend_in, client_stream, &mut passed.1, cx)?.is_ready();
+        let (sent, received) = (&mut passed.0, &mut passed.1);
+        let up_done = up.poll(client_stream, client_in, backend_stream, &mut None, sent, cx)?.is_ready();
+        let down_done = down.poll(backend_stream, backend_in, client_stream, pacer, received, cx)?.is_ready();
         if up_done && down_done {
             return Poll::Ready(Ok::<(), std::io::Error>(()));
         }
-        if *passed != seen {
+        // Whoever is slowed down has not fallen silent.
+        if *passed != seen || pacer.as_ref().is_some_and(Pacer::is_waiting) {
             seen = *passed;
             deadline.set_after(idle);
         }
@@ -270,6 +273,19 @@ pub(crate) async fn tunnel(
     .await
     // Either side breaking ends the tunnel; there is nobody left to tell.
     .unwrap_or(());
+}
+
+/// The client's end of a tunnel.
+#[derive(Debug)]
+pub(crate) struct TunnelEnd<'a> {
+    pub(crate) stream: &'a mut Stream,
+    /// What was read ahead.
+    pub(crate) inbox: &'a mut Buffer,
+    /// What still waits to be sent.
+    pub(crate) outbox: &'a mut Outbox,
+    pub(crate) deadline: &'a mut Deadline,
+    /// What slows down what goes to the client.
+    pub(crate) pacer: &'a mut Option<Pacer>,
 }
 
 /// One direction of a tunnel.
@@ -285,6 +301,7 @@ impl Way {
         from: &mut Stream,
         inbox: &mut Buffer,
         to: &mut Stream,
+        pacer: &mut Option<Pacer>,
         passed: &mut u64,
         cx: &mut Context<'_>,
     ) -> Poll<std::io::Result<()>> {
@@ -292,8 +309,19 @@ impl Way {
         use tokio::io::AsyncWrite;
         loop {
             while !inbox.is_empty() {
-                let n = ready!(Pin::new(&mut *to).poll_write(cx, inbox.filled()))?;
+                let mut bytes = inbox.filled();
+                if let Some(pacer) = pacer {
+                    let Poll::Ready(credit) = pacer.poll_credit(cx, bytes.len()) else {
+                        ready!(Pin::new(&mut *to).poll_flush(cx))?;
+                        return Poll::Pending;
+                    };
+                    bytes = &bytes[..credit];
+                }
+                let n = ready!(Pin::new(&mut *to).poll_write(cx, bytes))?;
                 inbox.consume(n);
+                if let Some(pacer) = pacer {
+                    pacer.sent(n);
+                }
                 *passed += n as u64;
             }
             if self.ended {

@@ -10,6 +10,7 @@ use veloflux_model::desired::{self, PathPattern};
 use veloflux_model::value::{ByteSize, Hostname, PathText, Period};
 
 use super::Compiler;
+use crate::limit::Limits;
 use crate::{Action, FirewallPolicy, PathMatch, Pool, Route, Timeouts};
 
 /// Longest request body where nothing else is said, in bytes.
@@ -20,6 +21,7 @@ impl<'a> Compiler<'a> {
         &mut self,
         tenant: &'a desired::Tenant,
         pools: &HashMap<&str, Arc<Pool>>,
+        own_limits: Option<&Arc<Limits>>,
     ) -> Vec<Route> {
         let inherited = self.policy(tenant.name.position(), &tenant.firewall);
         let mut routes = Vec::with_capacity(tenant.routes.len());
@@ -29,6 +31,8 @@ impl<'a> Compiler<'a> {
             } else {
                 self.policy(route.name.position(), &tenant.firewall.refined_by(&route.firewall))
             };
+            let limits =
+                if route.limits.is_empty() { own_limits.cloned() } else { self.limits(tenant, Some(route)) };
             let (wildcard, exact): (Vec<&Hostname>, Vec<&Hostname>) =
                 route.hosts.iter().map(At::value).partition(|host| host.wildcard_parent().is_some());
             let groups = [(HostRank::Exact, exact), (HostRank::Wildcard, wildcard)];
@@ -38,7 +42,8 @@ impl<'a> Compiler<'a> {
             }
             for (rank, hosts) in groups {
                 // A pool that could not be compiled has been reported; the snapshot is refused anyway.
-                if let Some(compiled) = compile(tenant, route, &hosts, policy.clone(), pools) {
+                if let Some(compiled) = compile(tenant, route, &hosts, policy.clone(), limits.clone(), pools)
+                {
                     routes.push((rank, compiled));
                 }
             }
@@ -68,6 +73,7 @@ fn compile(
     route: &desired::Route,
     hosts: &[&Hostname],
     firewall: Option<Arc<FirewallPolicy>>,
+    limits: Option<Arc<Limits>>,
     pools: &HashMap<&str, Arc<Pool>>,
 ) -> Option<Route> {
     let action = match route.action()? {
@@ -92,10 +98,7 @@ fn compile(
     Some(Route {
         name: route.name.as_str().into(),
         hosts: hosts.iter().map(|host| host.as_str().into()).collect(),
-        path: match &route.path {
-            PathPattern::Exact(path) => PathMatch::Exact(path.as_str().into()),
-            PathPattern::Prefix(path) => PathMatch::Prefix(segments(path)),
-        },
+        path: path_match(&route.path),
         methods: route.methods.iter().map(|method| method.as_str().into()).collect(),
         headers: route
             .headers
@@ -109,7 +112,16 @@ fn compile(
         max_body_bytes: route.max_body.or(tenant.max_body).map_or(DEFAULT_MAX_BODY_BYTES, ByteSize::bytes),
         timeouts: timeouts(&tenant.timeouts.refined_by(&route.timeouts)),
         firewall,
+        limits,
     })
+}
+
+/// A path condition as the data plane compares it.
+pub(super) fn path_match(path: &PathPattern) -> PathMatch {
+    match path {
+        PathPattern::Exact(path) => PathMatch::Exact(path.as_str().into()),
+        PathPattern::Prefix(path) => PathMatch::Prefix(segments(path)),
+    }
 }
 
 /// A prefix without the `/` at its end: `/a/` covers what `/a` covers.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use veloflux_model::Process;
 use veloflux_model::process::{DEFAULT_HTTPS_PORT, ListenerProtocol, Log, Output, ProxyProtocol};
+use veloflux_model::value::Count;
 use veloflux_model::value::HeaderName;
 use veloflux_proxy::client_addr::TrustedProxies;
 use veloflux_proxy::record::{Masker, Sink, Target};
@@ -81,10 +82,12 @@ pub(super) fn config(file: &ProcessFile) -> Outcome<(EdgeConfig, Logs)> {
             process.trusted_proxies.iter().map(|range| range.network()).collect(),
         ),
         max_connections: limits.max_connections.get_usize(),
+        max_connections_per_client: limits.max_connections_per_client.map(Count::get_u32),
         max_header_bytes: limits.max_header_bytes.bytes_usize(),
         max_headers: limits.max_headers.get_usize(),
         header_timeout: limits.header_timeout.duration(),
         keep_alive_timeout: limits.keep_alive_timeout.duration(),
+        rate_limit_memory_bytes: limits.rate_limit_memory.bytes_usize(),
         http2: Http2Limits {
             max_concurrent_streams: limits.http2.max_concurrent_streams.get_u32(),
             max_reset_streams: limits.http2.max_reset_streams.get_usize(),

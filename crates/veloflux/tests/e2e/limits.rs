@@ -105,6 +105,35 @@ async fn connections_beyond_the_limit_are_closed() {
 }
 
 #[tokio::test]
+async fn a_clients_connections_beyond_its_limit_are_closed_and_others_are_not() {
+    let backend = Backend::named("b");
+    let edge = limited(&backend, "max_connections_per_client: 2").await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        // They need not ask for anything.
+        held.push(Client::plain(edge.http()).await);
+    }
+    edge.metric_becomes("veloflux_connections_refused_total", 0.0).await;
+    let mut beyond = Client::plain(edge.http()).await;
+    assert!(beyond.is_closed().await);
+    assert_eq!(edge.metric("veloflux_connections_refused_total").await, Some(1.0));
+    assert_eq!(Client::plain_from("127.0.0.2", edge.http()).await.get("acme.test", "/").await.text(), "b");
+    assert_eq!(held[0].get("acme.test", "/").await.text(), "b");
+    held.clear();
+    crate::harness::soon("a place is free", async {
+        loop {
+            let mut client = Client::plain(edge.http()).await;
+            let sent = client.try_send("GET / HTTP/1.1\r\nHost: acme.test\r\n\r\n").await;
+            if sent.is_ok() && client.try_response().await.is_ok_and(|r| r.status == 200) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_systems_limit_of_open_files_is_used_up_to_the_hard_one() {
     let backend = Backend::start(async |_, socket| {
         tokio::time::sleep(Duration::from_millis(500)).await;

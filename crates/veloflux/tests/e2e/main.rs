@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at whatever it did not expect")]
 
+mod at_once;
 mod backend_tls;
 mod balance;
+mod bandwidth;
 mod broken;
 mod coded;
 mod collections;
@@ -16,6 +18,7 @@ mod limits;
 mod malformed;
 mod mutual_tls;
 mod operations;
+mod rates;
 mod records;
 mod reload;
 mod routes;

@@ -9,7 +9,7 @@ use http::{HeaderMap, Request, Response};
 use crate::harness::{Backend, Backend2, Client, Edge, forward_to, pattern, soon};
 
 /// A backend that switches to a protocol that sends everything back.
-fn websocket() -> Backend {
+pub(crate) fn websocket() -> Backend {
     Backend::start(async |request, socket| {
         if request.header("upgrade").is_none() {
             return socket.answer(200, "no upgrade").await;
@@ -32,7 +32,7 @@ fn websocket() -> Backend {
     })
 }
 
-const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: acme.test\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
+pub(crate) const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: acme.test\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
                        Sec-WebSocket-Key: k\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
 async fn with_certificate(rest: &str) -> Edge {

@@ -8,6 +8,7 @@
 //! Letter case: needed texts are kept in lower case and looked for without regard to ASCII case, so the filter is
 //! wider than any check in this too.
 
+mod bytes;
 mod need;
 mod plain;
 mod regex;
@@ -20,6 +21,7 @@ use crate::alphabet::Alphabet;
 pub(crate) use need::Need;
 pub(crate) use regex::need_of_regex;
 
+use bytes::{ByteNeeds, ByteNeedsBuilder};
 use texts::Texts;
 
 /// Texts of all checks together; checks that come too late are filtered by their bytes alone.
@@ -57,27 +59,15 @@ pub(crate) struct FilterBuilder {
     without_text: Vec<u32>,
     /// Checks that a byte satisfies in place of a text.
     instead: Vec<(u32, Alphabet)>,
-    checks: Vec<Bytes>,
-    alphabets: Vec<Alphabet>,
-}
-
-/// What the filter compares without a search.
-#[derive(Debug)]
-struct Bytes {
-    min_len: usize,
-    /// Where its alphabets are: the value must have a byte of each.
-    first: u32,
-    count: u32,
+    bytes: ByteNeedsBuilder,
 }
 
 impl FilterBuilder {
     /// Adds a check.
     pub(crate) fn add(&mut self, need: Need) -> CheckId {
         let Need { min_len, alphabets, texts, instead_of_text } = need;
-        let check = self.checks.len() as u32;
-        let (first, count) = (self.alphabets.len() as u32, alphabets.len() as u32);
-        self.checks.push(Bytes { min_len, first, count });
-        self.alphabets.extend(alphabets);
+        let check = self.bytes.len() as u32;
+        self.bytes.add(min_len, alphabets);
         match texts.filter(|texts| self.texts.len() + texts.len() <= MAX_TEXTS) {
             Some(texts) => {
                 self.instead.push((check, instead_of_text));
@@ -92,7 +82,7 @@ impl FilterBuilder {
 
     /// The filter of all checks added.
     pub(crate) fn build(self) -> Filter {
-        let words = self.checks.len().div_ceil(64).next_multiple_of(BLOCK);
+        let words = self.bytes.len().div_ceil(64).next_multiple_of(BLOCK);
         let mut without_text = vec![0; words];
         self.without_text.iter().for_each(|check| insert(&mut without_text, *check));
         let mut instead = vec![0; words * Alphabet::BITS];
@@ -103,27 +93,12 @@ impl FilterBuilder {
                 insert(&mut instead[bit * words..][..words], check);
             }
         }
-        let mut any_bytes = vec![0; words];
-        let mut by_byte = vec![0; words * Alphabet::BITS];
-        for (check, Bytes { first, count, .. }) in self.checks.iter().enumerate() {
-            if *count == 0 {
-                insert(&mut any_bytes, check as u32);
-                continue;
-            }
-            // The first is the one that is least likely to be met.
-            for bit in self.alphabets[*first as usize].bits() {
-                insert(&mut by_byte[bit * words..][..words], check as u32);
-            }
-        }
         Filter {
             texts: Texts::new(&self.texts),
             without_text: without_text.into(),
             instead: instead.into(),
             instead_bytes,
-            any_bytes: any_bytes.into(),
-            by_byte: by_byte.into(),
-            checks: self.checks.into(),
-            alphabets: self.alphabets.into(),
+            bytes: self.bytes.build(words),
         }
     }
 }
@@ -137,12 +112,7 @@ pub(crate) struct Filter {
     instead: Box<[u64]>,
     /// All these bytes.
     instead_bytes: Alphabet,
-    /// Checks that need no bytes.
-    any_bytes: Box<[u64]>,
-    /// Per bit of an alphabet, the checks whose first alphabet has it.
-    by_byte: Box<[u64]>,
-    checks: Box<[Bytes]>,
-    alphabets: Box<[Alphabet]>,
+    bytes: ByteNeeds,
 }
 
 impl Filter {
@@ -158,34 +128,9 @@ impl Filter {
         let words = self.words();
         for bit in alphabet.and(self.instead_bytes).bits() {
             let more = &self.instead[bit * words..][..words];
-            checks.iter_mut().zip(more).for_each(|(word, more)| *word |= more);
+            unite(checks, more);
         }
-        for start in (0..words).step_by(BLOCK) {
-            let mut met = [0; BLOCK];
-            met.copy_from_slice(&self.any_bytes[start..start + BLOCK]);
-            for bit in alphabet.bits() {
-                let more = &self.by_byte[bit * words + start..][..BLOCK];
-                met.iter_mut().zip(more).for_each(|(word, more)| *word |= more);
-            }
-            for (index, met) in met.into_iter().enumerate() {
-                let word = &mut checks[start + index];
-                *word &= met;
-                let mut left = *word;
-                while left != 0 {
-                    let bit = left.trailing_zeros();
-                    left &= left - 1;
-                    if !self.are_met((start + index) * 64 + bit as usize, value.len(), alphabet) {
-                        *word &= !(1 << bit);
-                    }
-                }
-            }
-        }
-    }
-
-    fn are_met(&self, check: usize, len: usize, alphabet: Alphabet) -> bool {
-        let Bytes { min_len, first, count } = self.checks[check];
-        let alphabets = &self.alphabets[first as usize..][..count as usize];
-        len >= min_len && alphabets.iter().all(|needed| needed.meets(alphabet))
+        self.bytes.sift(value.len(), alphabet, checks);
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Edge {
     folder: tempfile::TempDir,
     process: Vec<String>,
     listeners: Vec<String>,
-    state: String,
+    state: Vec<String>,
     tenants: Vec<(String, String)>,
     open_files: Option<&'static str>,
     running: Option<Running>,
@@ -45,7 +45,7 @@ impl Edge {
             folder: tempfile::tempdir().unwrap(),
             process: Vec::new(),
             listeners: listeners.into(),
-            state: String::new(),
+            state: Vec::new(),
             tenants: Vec::new(),
             open_files: None,
             running: None,
@@ -58,10 +58,9 @@ impl Edge {
         self
     }
 
-    /// Adds a line of the operator's to the state.
+    /// Adds a line to the state file, before the tenants.
     pub(crate) fn state(mut self, line: &str) -> Self {
-        self.state.push_str(line);
-        self.state.push('\n');
+        self.state.push(line.to_owned());
         self
     }
 
@@ -338,7 +337,7 @@ impl Edge {
             none if none.is_empty() => "tenants: []\n".to_owned(),
             tenants => format!("tenants:\n{tenants}"),
         };
-        self.write_raw_state(&(self.state.clone() + &text));
+        self.write_raw_state(&format!("{}\n{text}", self.state.join("\n")));
     }
 
     /// Writes any text as state file, at once.
@@ -361,6 +360,22 @@ impl Edge {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.running().child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Time that each serving thread has spent on a core, in nanoseconds.
+    pub(crate) fn thread_times_ns(&self) -> Vec<u64> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.running().child.id())).unwrap();
+        let mut times: Vec<(String, u64)> = tasks
+            .map(|task| task.unwrap().path())
+            .map(|task| {
+                let read = |file: &str| std::fs::read_to_string(task.join(file)).unwrap();
+                let spent = read("schedstat").split(' ').next().unwrap().parse().unwrap();
+                (read("comm").trim().to_owned(), spent)
+            })
+            .filter(|(name, _)| name.strip_prefix("edge-").is_some_and(|n| n.parse::<u32>().is_ok()))
+            .collect();
+        times.sort();
+        times.into_iter().map(|(_, spent)| spent).collect()
     }
 
     /// Sends the process a signal.

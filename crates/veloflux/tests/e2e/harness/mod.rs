@@ -18,6 +18,7 @@ mod backend2;
 mod client;
 mod client2;
 mod edge;
+mod load;
 mod message;
 pub(crate) mod pki;
 
@@ -29,6 +30,7 @@ pub(crate) use backend2::Backend2;
 pub(crate) use client::Client;
 pub(crate) use client2::{Client2, Reply2, read_body, send_body};
 pub(crate) use edge::{Edge, PROGRAM};
+pub(crate) use load::{Load, send_over};
 pub(crate) use message::{Request, Response};
 
 /// How long a test waits for anything that should happen at once.
