@@ -9,6 +9,7 @@ mod firewall;
 mod limits;
 mod pool;
 mod route;
+mod tls;
 
 pub use access::{Access, AccessAction, Origins};
 pub use baseline::{Baseline, RuleSelection};
@@ -27,6 +28,11 @@ pub use route::{
     Action, BodySize, Forward, HeaderCondition, PathPattern, Redirect, Respond, Route, Timeout, Timeouts,
 };
 
+pub use tls::{
+    ClientAuth, ClientAuthMode, ExpiredCrl, ForwardClientCert, Hsts, KeyPair, OperatorTls, TicketRotation,
+    Tls, TlsInForce,
+};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +47,9 @@ pub struct Desired {
     /// detection rules are pinned.
     #[serde(default, skip_serializing_if = "Baseline::is_empty")]
     pub baseline: Baseline,
+    /// The operator's: TLS of all tenants.
+    #[serde(default, skip_serializing_if = "OperatorTls::is_empty")]
+    pub tls: OperatorTls,
     /// The operator's: what tenants may use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plans: Vec<Plan>,
@@ -66,6 +75,9 @@ pub struct Tenant {
     /// Certificates for those host names.
     #[serde(default)]
     pub certificates: Vec<Certificate>,
+    /// TLS of all domains.
+    #[serde(default, skip_serializing_if = "Tls::is_empty")]
+    pub tls: Tls,
     /// Sets of backends.
     #[serde(default)]
     pub pools: Vec<Pool>,
@@ -99,6 +111,9 @@ pub struct Domain {
     /// The certificate to present. Left out: the tenant's first certificate that covers the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<At<Name>>,
+    /// TLS, where it differs from the tenant's.
+    #[serde(default, skip_serializing_if = "Tls::is_empty")]
+    pub tls: Tls,
 }
 
 /// A certificate with its key.
@@ -111,4 +126,7 @@ pub struct Certificate {
     pub cert_file: At<FilePath>,
     /// PEM file with the private key.
     pub key_file: At<FilePath>,
+    /// DER file with an OCSP response for the certificate, shown to clients while it is current (RFC 6066 section 8).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ocsp_file: Option<At<FilePath>>,
 }

@@ -15,6 +15,7 @@ use veloflux_model::value::Country;
 use veloflux_snapshot::compile::stable_hash;
 use veloflux_snapshot::limit::RateRule;
 use veloflux_snapshot::runtime::TenantState;
+use veloflux_snapshot::tls::TlsPolicy;
 use veloflux_snapshot::{Backend, Origin, Route, Tenant};
 use veloflux_waf::{Cause, Levels, Match, Record};
 
@@ -70,6 +71,7 @@ pub(crate) struct Observation<'a> {
     upstream_time_us: Option<u64>,
     termination: Termination,
     outcome: Option<Outcome>,
+    hsts: Option<Arc<str>>,
     /// The limits that the request was over.
     limited: Vec<Limited<'a>>,
     quota: Option<Quota<'a>>,
@@ -103,6 +105,7 @@ impl<'a> Observation<'a> {
             // What stands here if the task is cut before it says otherwise.
             termination: Termination::Drained,
             outcome: None,
+            hsts: None,
             limited: Vec::new(),
             quota: None,
         }
@@ -131,6 +134,15 @@ impl<'a> Observation<'a> {
     pub(crate) fn tenant(&mut self, tenant: &Arc<Tenant>) {
         tenant.state.active.fetch_add(1, Relaxed);
         self.tenant = Some(tenant.clone());
+    }
+
+    /// What answers say of strict transport security: over TLS only (RFC 6797 section 7.2).
+    pub(crate) fn hsts(&mut self, policy: &TlsPolicy) {
+        self.hsts = policy.hsts.clone().filter(|_| self.info.is_tls());
+    }
+
+    pub(crate) fn hsts_value(&self) -> Option<&str> {
+        self.hsts.as_deref()
     }
 
     pub(crate) fn route(&mut self, route: &Route) {
@@ -290,6 +302,7 @@ impl<'a> Observation<'a> {
                 version,
                 sni: self.info.sni.as_deref().map(|sni| masker.text(sni, MAX_HOST)),
                 alpn: self.info.alpn,
+                client_sha256: self.info.client_cert.as_ref().map(|shown| &*shown.sha256),
             }),
             user_agent: head.fields.first(Known::UserAgent).map(|agent| masker.text(agent, MAX_USER_AGENT)),
             origin: self

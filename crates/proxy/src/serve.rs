@@ -12,6 +12,7 @@ use crate::accept::ConnectionInfo;
 use crate::access;
 use crate::answer::{self, Rejection};
 use crate::client_addr;
+use crate::client_cert;
 use crate::core::Core;
 use crate::exchange::{self, Client, Clock, OutgoingResponse};
 use crate::firewall::{Inspection, Refusal};
@@ -48,11 +49,13 @@ async fn stages<'s, C: Client>(
 ) -> Result<(), Rejection> {
     let host =
         route::host_name(head.authority()).ok_or(Rejection::BadRequest("the request names no host"))?;
-    let tenant = route::tenant(snapshot, &host, info.sni.as_deref())?;
+    let entry = route::host(snapshot, &host, info.is_tls(), info.sni.as_deref())?;
+    let tenant = &entry.tenant;
     observed.tenant(tenant);
     if let Some(port) = info.redirect {
         return redirect_to_https(port, head, client, &host, observed).await;
     }
+    observed.hsts(&entry.tls);
     let found = route::route(tenant, &host, route::normal_path(head.path()), head);
     if let Ok(site) = &found {
         observed.route(site.route);
@@ -80,7 +83,9 @@ async fn stages<'s, C: Client>(
         }
         None => None,
     };
+    let client_cert = client_cert::verified(info, entry)?;
     let site = found?;
+    client_cert::admit(site.route, client_cert)?;
 
     if let BodyLength::Known(n) = head.body
         && n > site.route.max_body_bytes
@@ -102,6 +107,7 @@ async fn stages<'s, C: Client>(
                 strip_prefix: strip_prefix.as_deref(),
                 host: &host,
                 chain: &chain,
+                client_cert: client_cert.zip(entry.tls.client_auth.as_ref().map(|asked| asked.forward)),
                 gathered: &body.bytes,
                 complete: body.complete,
             };
@@ -240,7 +246,14 @@ async fn own_response<C: Client>(
     observed.tell_quota(&mut fields);
     let length = if body.is_empty() { BodyLength::None } else { BodyLength::Known(body.len() as u64) };
     let head = ResponseHead { status, body: length, ..ResponseHead::default() };
-    client.start(&OutgoingResponse { status, head: &head, added: &fields, body: length, upgrade: false })?;
+    client.start(&OutgoingResponse {
+        status,
+        head: &head,
+        added: &fields,
+        hsts: observed.hsts_value(),
+        body: length,
+        upgrade: false,
+    })?;
     observed.status = status;
     exchange::send_all(client, body, clock).await?;
     exchange::end(client, clock).await?;

@@ -66,6 +66,7 @@ pub(crate) fn empty_snapshot() -> Snapshot {
         revision: 0,
         tenants: Vec::new(),
         hosts: HostTable::default(),
+        default_tls: None,
         geo: None,
         metrics_access: None,
         data_files: Vec::new(),
@@ -82,6 +83,7 @@ pub(crate) fn snapshot_of(pools: Vec<Pool>) -> Arc<Snapshot> {
         methods: Vec::new(),
         headers: Vec::new(),
         action: Action::Forward { pool: Arc::new(pool), strip_prefix: None },
+        require_client_certificate: false,
         max_body_bytes: 0,
         timeouts: Timeouts {
             connect: Duration::from_secs(1),
@@ -97,6 +99,7 @@ pub(crate) fn snapshot_of(pools: Vec<Pool>) -> Arc<Snapshot> {
         routes: routes.collect(),
         certificates: Vec::new(),
         access: Box::default(),
+        revocation_lists: Vec::new(),
         limits: None,
         state: Registry::default().tenant(&id),
         id,

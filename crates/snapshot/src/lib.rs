@@ -10,6 +10,7 @@ pub mod geo;
 pub mod limit;
 pub mod publish;
 pub mod runtime;
+pub mod tls;
 
 pub use access::{AccessAction, AccessPolicy, AccessRule};
 pub use compile::{Inputs, Lapsed, compile};
@@ -33,6 +34,8 @@ pub struct Snapshot {
     pub tenants: Vec<Arc<Tenant>>,
     /// Which tenant owns a host name.
     pub hosts: HostTable<HostEntry>,
+    /// What TLS clients that ask for nobody's name are shown; `None`: an alert.
+    pub default_tls: Option<tls::DefaultTls>,
     /// Where addresses are, if the process has geographic databases.
     pub geo: Option<Arc<Geo>>,
     /// Whom the metrics listener answers; `None`: everybody.
@@ -61,7 +64,17 @@ pub enum DataKind {
     Database(Arc<GeoDatabase>),
 }
 
+/// Stands for the tenant where a thing belongs to none.
+pub const NOBODY: &str = "_none";
+
 impl Snapshot {
+    /// Every certificate with its tenant's id, or [`NOBODY`] for the operator's.
+    pub fn certificates(&self) -> impl Iterator<Item = (&str, &Certificate)> {
+        let own = self.default_tls.iter().map(|default| (NOBODY, &default.certificate));
+        let of = |tenant| move |certificate| (tenant, certificate);
+        own.chain(self.tenants.iter().flat_map(move |tenant| tenant.certificates.iter().map(of(&*tenant.id))))
+    }
+
     /// The rule sets that some route's firewall runs, each once.
     pub fn rulesets(&self) -> Vec<&veloflux_waf::Ruleset> {
         let policies =
@@ -94,15 +107,28 @@ pub struct HostEntry {
     pub tenant: Arc<Tenant>,
     /// The certificate to present; `None` where the name is served on plain listeners only.
     pub certificate: Option<TlsCertificate>,
+    /// What a TLS handshake for the name runs with; there where a certificate is.
+    pub config: Option<Arc<rustls::ServerConfig>>,
+    /// What holds for connections to the name.
+    pub tls: Arc<tls::TlsPolicy>,
+}
+
+impl HostEntry {
+    /// Presents this certificate from now on; `None`: the name is served on plain listeners only.
+    pub fn present(&mut self, certificate: Option<TlsCertificate>) {
+        self.config = certificate.as_ref().and_then(|certificate| self.tls.showing(certificate, None));
+        self.certificate = certificate;
+    }
 }
 
 impl std::fmt::Debug for HostEntry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { tenant, certificate } = self;
+        let Self { tenant, certificate, config: _, tls } = self;
         f.debug_struct("HostEntry")
             .field("tenant", &tenant.id)
             .field("has_certificate", &certificate.is_some())
-            .finish()
+            .field("tls", tls)
+            .finish_non_exhaustive()
     }
 }
 
@@ -145,10 +171,13 @@ pub struct Tenant {
     pub id: Arc<str>,
     /// Routes in the order in which they are tried: the compiler sorts the most specific first.
     pub routes: Vec<Route>,
-    /// Certificates in the order of the desired state, those that no host name uses included.
+    /// Certificates in the order of the desired state, those that no host name uses included; then those that pools show
+    /// to their backends, as `pool:NAME`.
     pub certificates: Vec<Certificate>,
     /// IP and country rules for requests that no route takes.
     pub access: Box<[Arc<AccessPolicy>]>,
+    /// Revocation lists of client certificates, ordered by file.
+    pub revocation_lists: Vec<tls::RevocationList>,
     /// What limits requests that no route takes; `None`: nothing does.
     pub limits: Option<Arc<limit::Limits>>,
     /// Counters that outlive the snapshot.
@@ -166,18 +195,25 @@ pub struct Certificate {
     pub not_after_unix_s: i64,
     /// Why clients refuse it, in words: when the snapshot was compiled it had expired, or was not valid yet.
     pub lapsed: Option<Arc<str>>,
+    /// Who issued the certificate, where its own certificate ought to be in the file and is not: some clients will refuse.
+    pub missing_issuer: Option<Arc<str>>,
+    /// Until when the OCSP response is shown, in seconds since 1970; `None`: there is none.
+    pub ocsp_next_update_unix_s: Option<i64>,
     /// The chain and its key.
     pub key: TlsCertificate,
 }
 
 impl std::fmt::Debug for Certificate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, file, not_after_unix_s, lapsed, key: _ } = self;
+        let Self { name, file, not_after_unix_s, lapsed, missing_issuer, ocsp_next_update_unix_s, key: _ } =
+            self;
         f.debug_struct("Certificate")
             .field("name", name)
             .field("file", file)
             .field("not_after_unix_s", not_after_unix_s)
             .field("lapsed", lapsed)
+            .field("missing_issuer", missing_issuer)
+            .field("ocsp_next_update_unix_s", ocsp_next_update_unix_s)
             .finish_non_exhaustive()
     }
 }
@@ -197,6 +233,8 @@ pub struct Route {
     pub headers: Vec<(Box<str>, Option<Box<str>>)>,
     /// What to do.
     pub action: Action,
+    /// Whether clients without a verified certificate are refused.
+    pub require_client_certificate: bool,
     /// Longest request body accepted, in bytes; over it 413.
     pub max_body_bytes: u64,
     /// Time limits.

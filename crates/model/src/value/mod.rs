@@ -15,6 +15,8 @@ mod rate;
 mod rule;
 mod size;
 mod status;
+mod subject_name;
+mod tls_version;
 mod unit;
 
 pub use address::{BackendAddress, ListenAddress};
@@ -30,6 +32,8 @@ pub use rate::Rate;
 pub use rule::{RuleRange, RuleTag, RuleTarget};
 pub use size::ByteSize;
 pub use status::{StatusRange, StatusSet};
+pub use subject_name::{NameKind, SubjectName};
+pub use tls_version::TlsVersion;
 
 use std::fmt::{self, Display};
 use std::marker::PhantomData;

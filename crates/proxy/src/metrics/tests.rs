@@ -32,6 +32,7 @@ fn tenants(count: usize) -> Arc<Snapshot> {
             routes: Vec::new(),
             certificates: Vec::new(),
             access: Box::default(),
+            revocation_lists: Vec::new(),
             limits: None,
             state: registry.tenant(&id),
             id,

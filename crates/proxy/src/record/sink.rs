@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{AccessEntry, FirewallEvent, LimitEvent, OriginEvent};
+use super::{AccessEntry, ClientCertificateEvent, FirewallEvent, LimitEvent, OriginEvent};
 
 /// Bytes that may wait in one core's buffer.
 const MAX_BUFFERED_BYTES: usize = 8 * 1024 * 1024;
@@ -48,6 +48,7 @@ pub trait Entry: Serialize + sealed::Sealed {}
 impl Entry for AccessEntry<'_> {}
 impl Entry for FirewallEvent<'_> {}
 impl Entry for OriginEvent<'_> {}
+impl Entry for ClientCertificateEvent<'_> {}
 impl Entry for LimitEvent<'_> {}
 
 mod sealed {
@@ -55,6 +56,7 @@ mod sealed {
     impl Sealed for super::AccessEntry<'_> {}
     impl Sealed for super::FirewallEvent<'_> {}
     impl Sealed for super::OriginEvent<'_> {}
+    impl Sealed for super::ClientCertificateEvent<'_> {}
     impl Sealed for super::LimitEvent<'_> {}
 }
 
@@ -292,6 +294,7 @@ mod tests {
             tls: Some(TlsSession {
                 version: "1.3",
                 sni: Some(masker.text("shop.acme.example", 255)),
+                client_sha256: None,
                 alpn: Some("http/1.1"),
             }),
             user_agent: Some(

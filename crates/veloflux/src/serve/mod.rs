@@ -1,6 +1,7 @@
 //! `veloflux serve`: the life of a serving process, from its files to its drain.
 
 pub(crate) mod edge;
+mod expiry;
 mod open_files;
 mod reload;
 
@@ -86,11 +87,13 @@ async fn serve(signals: &mut Signals, reloads: &Reloads, logs: &Logs) {
             tokio::time::sleep(AGE_INTERVAL).await;
         }
     };
+    let snapshots = reloads.reader();
     tokio::select! {
         () = stop.told() => {}
         () = ageing => {}
         () = changes => {}
         () = rotations => {}
+        () = expiry::watch(&snapshots) => {}
     }
 }
 

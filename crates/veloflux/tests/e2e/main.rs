@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at whatever it did not expect")]
 
 mod at_once;
+mod backend_tls;
 mod balance;
 mod bandwidth;
 mod broken;
@@ -17,6 +18,7 @@ mod limits;
 mod malformed;
 #[path = "../../../waf/tests/support/mmdb.rs"]
 mod mmdb;
+mod mutual_tls;
 mod operations;
 mod origins;
 mod rates;
@@ -27,4 +29,5 @@ mod storm;
 mod streams;
 mod tenants;
 mod tls;
+mod tls_policy;
 mod work;

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::pki::Identity;
 use super::{Client, Client2, Response, soon, until};
 
 /// The binary under test.
@@ -273,23 +274,45 @@ impl Edge {
     ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut config = self.client_tls(alpn, versions);
         config.enable_sni = send_sni;
+        self.connect(config, sni).await
+    }
+
+    /// A TLS handshake on a connection of its own.
+    pub(crate) async fn connect(
+        &self,
+        config: rustls::ClientConfig,
+        sni: &str,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         handshake(config, soon("connect", TcpStream::connect(self.https())).await?, sni).await
     }
 
-    /// A client that trusts the development authority.
-    fn client_tls(
+    /// A client that trusts the development authority and shows nothing.
+    pub(crate) fn client_tls(
         &self,
         alpn: &[&str],
         versions: &[&'static rustls::SupportedProtocolVersion],
     ) -> rustls::ClientConfig {
+        self.client_tls_as(alpn, versions, None)
+    }
+
+    /// The same, showing this certificate where it is asked for one.
+    pub(crate) fn client_tls_as(
+        &self,
+        alpn: &[&str],
+        versions: &[&'static rustls::SupportedProtocolVersion],
+        client: Option<&Identity>,
+    ) -> rustls::ClientConfig {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.certificate("ca")).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        let config = rustls::ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let mut config = match client {
+            Some(client) => config.with_client_auth_cert(client.chain.clone(), client.key()).unwrap(),
+            None => config.with_no_client_auth(),
+        };
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         config
     }
@@ -401,6 +424,13 @@ impl Edge {
     /// Waits for the event log's entry of a request.
     pub(crate) async fn event(&self, request_id: &str) -> Value {
         log_entry(&self.path("events.log"), request_id).await
+    }
+
+    /// Waits for the event log's first entry of a kind.
+    pub(crate) async fn event_of(&self, kind: &str) -> Value {
+        let log = self.path("events.log");
+        until(&format!("an event {kind}"), || entries(&log).into_iter().find(|entry| entry["log"] == kind))
+            .await
     }
 
     /// Every entry of the access log so far.
