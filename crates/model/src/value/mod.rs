@@ -4,6 +4,7 @@
 
 mod address;
 mod cidr;
+mod contact;
 mod header;
 mod hostname;
 mod name;
@@ -14,9 +15,11 @@ mod rule;
 mod size;
 mod status;
 mod unit;
+mod url;
 
 pub use address::{BackendAddress, ListenAddress};
 pub use cidr::Cidr;
+pub use contact::Contact;
 pub use header::{HeaderName, HeaderText, Method};
 pub use hostname::Hostname;
 pub use name::{Name, TenantId, Version};
@@ -26,6 +29,7 @@ pub use period::Period;
 pub use rule::{RuleRange, RuleTag, RuleTarget};
 pub use size::ByteSize;
 pub use status::{StatusRange, StatusSet};
+pub use url::ServiceUrl;
 
 use std::fmt::{self, Display};
 use std::marker::PhantomData;
