@@ -5,8 +5,8 @@
 mod acme;
 
 pub use acme::{
-    Accounts, Acme, AcmeDirectory, AcmeLimits, ChallengeKind, Dns, DnsProvider, Exec, ExternalAccount, KeyType,
-    Rfc2136, TsigAlgorithm, Webhook,
+    Accounts, Acme, AcmeDirectory, AcmeLimits, ChallengeKind, Dns, DnsProvider, Exec, ExternalAccount,
+    KeyType, Rfc2136, TsigAlgorithm, Webhook,
 };
 
 use schemars::JsonSchema;

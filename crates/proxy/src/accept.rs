@@ -6,12 +6,14 @@
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use rustls::server::Acceptor;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::LazyConfigAcceptor;
+use veloflux_snapshot::managed::ACME_TLS_ALPN;
 
 use crate::config::{Listener, ListenerProtocol};
 use crate::core::Core;
@@ -161,12 +163,20 @@ async fn connection(
     if protocol != ListenerProtocol::Https {
         return h1::server::run(core, Stream::Plain(stream), info).await;
     }
-    let accept = tokio_rustls::TlsAcceptor::from(Arc::clone(&core.tls)).accept(stream);
-    let Ok(Ok(tls)) = tokio::time::timeout(core.config.header_timeout, accept).await else {
+    let handshake = async {
+        let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let config = core.tls.answering(&start.client_hello());
+        start.into_stream(config).await
+    };
+    let Ok(Ok(tls)) = tokio::time::timeout(core.config.header_timeout, handshake).await else {
         core.counters.handshakes_failed.fetch_add(1, Relaxed);
         return;
     };
     let session = tls.get_ref().1;
+    // The handshake was the whole answer to a challenge (RFC 8737 section 3).
+    if session.alpn_protocol() == Some(ACME_TLS_ALPN) {
+        return;
+    }
     info.sni = session.server_name().map(|name| name.to_ascii_lowercase().into());
     info.tls_version = Some(match session.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_2) => "1.2",

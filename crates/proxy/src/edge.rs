@@ -22,7 +22,7 @@ use crate::drain::Drain;
 use crate::health;
 use crate::metrics::{self, Metrics, ProcessCounters, Sources};
 use crate::scratch::Scratches;
-use crate::tls;
+use crate::tls::Tls;
 use crate::upstream::Connections;
 
 /// Why an edge could not be started.
@@ -88,7 +88,8 @@ impl Edge {
         counters: Arc<ProcessCounters>,
     ) -> Result<Self, StartError> {
         let config = Arc::new(config);
-        let tls = tls::server_config(snapshots.clone()).map_err(StartError::Tls)?;
+        let tls = Tls::new(snapshots.clone(), config.managed.clone()).map_err(StartError::Tls)?;
+        let tls = Arc::new(tls);
         let shared = Arc::new(Shared::default());
         let (stage, _) = watch::channel(Stage::Serving);
         let epoch = Instant::now();
@@ -232,6 +233,7 @@ impl Tending {
                         snapshot: Box::new(move || snapshots.current()),
                         now_ms: Box::new(move || process_clock_ms(epoch, Instant::now())),
                         process: self.counters,
+                        managed: self.config.managed.clone(),
                         logs: vec![
                             ("access", self.config.access_log.clone()),
                             ("events", self.config.event_log.clone()),

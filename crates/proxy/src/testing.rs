@@ -84,5 +84,10 @@ pub(crate) fn snapshot_of(pools: Vec<Pool>) -> Arc<Snapshot> {
         state: Registry::default().tenant(&id),
         id,
     };
-    Arc::new(Snapshot { revision: 1, tenants: vec![Arc::new(tenant)], hosts: HostTable::default() })
+    Arc::new(Snapshot {
+        revision: 1,
+        tenants: vec![Arc::new(tenant)],
+        hosts: HostTable::default(),
+        managed: Vec::new(),
+    })
 }

@@ -5,6 +5,7 @@
 //! [`runtime`] and is found again by id, so that a reload of one tenant disturbs no other.
 
 pub mod compile;
+pub mod managed;
 pub mod publish;
 pub mod runtime;
 
@@ -15,6 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use managed::{IssuedCertificates, ManagedDomain};
 use runtime::{BackendState, PoolState, TenantState};
 
 /// Everything the data plane needs to serve one revision.
@@ -26,9 +28,31 @@ pub struct Snapshot {
     pub tenants: Vec<Arc<Tenant>>,
     /// Which tenant owns a host name.
     pub hosts: HostTable<HostEntry>,
+    /// The domains whose certificates are ordered and renewed by themselves.
+    pub managed: Vec<ManagedDomain>,
 }
 
 impl Snapshot {
+    /// The same desired state as the next revision, with what has been issued since.
+    #[must_use]
+    pub fn with_issued(&self, issued: &IssuedCertificates) -> Self {
+        let Self { revision, tenants, hosts, managed } = self;
+        let (tenants, hosts, managed) = (tenants.clone(), hosts.clone(), managed.clone());
+        let mut next = Self { revision: revision + 1, tenants, hosts, managed };
+        next.take_issued(issued);
+        next
+    }
+
+    /// Gives every managed domain the certificate that was issued for it.
+    fn take_issued(&mut self, issued: &IssuedCertificates) {
+        for domain in &mut self.managed {
+            domain.certificate = issued.get(&domain.tenant, &domain.host).cloned();
+            if let Some(entry) = self.hosts.pattern_mut(&domain.host) {
+                entry.certificate = domain.certificate.as_ref().map(|issued| issued.key.clone());
+            }
+        }
+    }
+
     /// The rule sets that some route's firewall runs, each once.
     pub fn rulesets(&self) -> Vec<&veloflux_waf::Ruleset> {
         let policies =
@@ -94,6 +118,14 @@ impl<T> HostTable<T> {
             let (_, parent) = host.split_once('.')?;
             self.wildcard.get(parent)
         })
+    }
+
+    /// What stands at `pattern` itself (`name` or `*.name`).
+    fn pattern_mut(&mut self, pattern: &str) -> Option<&mut T> {
+        match pattern.strip_prefix("*.") {
+            Some(parent) => self.wildcard.get_mut(parent),
+            None => self.exact.get_mut(pattern),
+        }
     }
 
     /// Adds `pattern` (`name` or `*.name`, lower case); gives back what stood there before.

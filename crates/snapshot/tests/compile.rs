@@ -22,6 +22,7 @@ fn inputs() -> Inputs {
         native_roots: Vec::new(),
         now: SystemTime::now(),
         lapsed: Lapsed::Refuse,
+        managed: None,
     }
 }
 

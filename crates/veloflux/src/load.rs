@@ -9,15 +9,17 @@ use std::time::SystemTime;
 
 use rustls_pki_types::CertificateDer;
 use veloflux_model::located::Position;
+use veloflux_model::process::Acme;
 use veloflux_model::value::Version;
 use veloflux_model::{Desired, Document, MAX_DOCUMENT_BYTES, Problem, Process, Report};
-use veloflux_snapshot::compile::{files_named, needs_native_roots, rulesets_named};
+use veloflux_snapshot::compile::{ManagedInputs, files_named, needs_native_roots, rulesets_named};
+use veloflux_snapshot::managed::Managed;
 use veloflux_snapshot::runtime::Registry;
 use veloflux_snapshot::{Inputs, Lapsed, Snapshot, compile};
 use veloflux_waf::Ruleset;
 
 use crate::crs::Store;
-use crate::files::read_bounded;
+use veloflux_control::files::read_bounded;
 
 /// Longest certificate, key or authorities' file, in bytes; the system's whole list has 220 KiB.
 const MAX_NAMED_FILE_BYTES: u64 = 4 << 20;
@@ -52,6 +54,7 @@ impl ProcessFile {
             state_file,
             Store::in_data_directory(&self.data_directory()),
             self.process.limits.max_work_budget.get_u32(),
+            self.process.acme.as_ref().map(Acme::proves_wildcards),
         )
     }
 }
@@ -64,6 +67,9 @@ pub(crate) struct Loader {
     store: Store,
     /// As in [`Inputs`].
     max_work_budget_percent: u32,
+    /// Whether wildcards can be proved where certificates are ordered; `None`: none are.
+    orders_wildcards: Option<bool>,
+    managed: Arc<Managed>,
     registry: Registry,
     rulesets: HashMap<Version, Arc<Ruleset>>,
     /// Taken before each file is read, so that a change during the load counts as one after it.
@@ -71,11 +77,18 @@ pub(crate) struct Loader {
 }
 
 impl Loader {
-    fn new(state_file: PathBuf, store: Store, max_work_budget_percent: u32) -> Self {
+    fn new(
+        state_file: PathBuf,
+        store: Store,
+        max_work_budget_percent: u32,
+        orders_wildcards: Option<bool>,
+    ) -> Self {
         Self {
             state_file,
             store,
             max_work_budget_percent,
+            orders_wildcards,
+            managed: Arc::default(),
             registry: Registry::default(),
             rulesets: HashMap::new(),
             loaded: Look::new(),
@@ -109,6 +122,8 @@ impl Loader {
         let state_file = self.state_file.display().to_string();
         let now = SystemTime::now();
         let max_work_budget_percent = self.max_work_budget_percent;
+        let managed =
+            self.orders_wildcards.map(|wildcards| ManagedInputs { wildcards, issued: self.managed.issued() });
         let inputs = Inputs {
             state_file,
             files,
@@ -118,6 +133,7 @@ impl Loader {
             native_roots,
             now,
             lapsed,
+            managed,
         };
         let snapshot = compile(&state, &inputs, &self.registry, revision)?;
         warn_of_lapsed(&snapshot);
@@ -173,6 +189,11 @@ impl Loader {
     /// Where states that outlive snapshots are kept.
     pub(crate) fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// What is shared by those who order certificates and those who serve them.
+    pub(crate) fn managed(&self) -> Arc<Managed> {
+        self.managed.clone()
     }
 
     /// What the files look like now; other than [`loaded`](Self::loaded), it calls for another load.
@@ -232,7 +253,7 @@ fn warn_of_lapsed(snapshot: &Snapshot) {
 }
 
 /// The authorities that the system trusts; those that cannot be read are left out, and said.
-fn native_roots() -> Vec<CertificateDer<'static>> {
+pub(crate) fn native_roots() -> Vec<CertificateDer<'static>> {
     let found = rustls_native_certs::load_native_certs();
     for error in found.errors {
         tracing::warn!(%error, "an authority of the system cannot be read");

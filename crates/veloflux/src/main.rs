@@ -9,7 +9,6 @@ mod demo;
 mod demo_upstream;
 mod dev_ca;
 mod failure;
-mod files;
 mod load;
 mod logging;
 mod serve;

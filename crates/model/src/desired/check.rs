@@ -137,7 +137,10 @@ impl Check {
                 Some(name) if domain.is_managed() => {
                     // RFC 8738 certificates for addresses are not ordered.
                     let host = domain.host.as_str();
-                    if host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok() || !host.contains('.') {
+                    if host.starts_with('[')
+                        || host.parse::<std::net::IpAddr>().is_ok()
+                        || !host.contains('.')
+                    {
                         let hint = "upload a certificate for it, or remove `certificate`";
                         let message = format!("no certificate can be ordered for `{host}`");
                         self.report(name.position(), message, hint);

@@ -5,9 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::located::{At, Position};
 use crate::problem::Problem;
-use crate::value::{
-    BackendAddress, Contact, Count, FilePath, HeaderText, Hostname, Period, ServiceUrl,
-};
+use crate::value::{BackendAddress, Contact, Count, FilePath, HeaderText, Hostname, Period, ServiceUrl};
 
 /// Certificates by ACME (RFC 8555).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -255,7 +253,11 @@ impl Acme {
                 report(url.position(), format!("`{url}` is not encrypted"), "write an `https://` URL");
             }
             if self.directories[..index].iter().any(|before| before.url.value() == url.value()) {
-                report(url.position(), format!("the directory `{url}` is listed twice"), "remove one of them");
+                report(
+                    url.position(),
+                    format!("the directory `{url}` is listed twice"),
+                    "remove one of them",
+                );
             }
         }
         if !self.terms_of_service_agreed.value() {
@@ -283,13 +285,18 @@ impl Acme {
                 report(kind.position(), "nobody writes the records of `dns_01`".to_owned(), hint);
             }
         }
-        if let Some(DnsProvider::Rfc2136(Rfc2136 { zones, .. })) = self.dns.as_ref().map(|dns| &dns.provider) {
+        if let Some(DnsProvider::Rfc2136(Rfc2136 { zones, .. })) = self.dns.as_ref().map(|dns| &dns.provider)
+        {
             if zones.is_empty() || zones.len() > MAX_ZONES {
                 let message = format!("there are {} zones", zones.len());
                 report(self.terms_of_service_agreed.position(), message, "list 1 to 1000 under `zones`");
             }
             for zone in zones.iter().filter(|zone| zone.wildcard_parent().is_some()) {
-                report(zone.position(), format!("`{zone}` is not a zone"), "write the zone's name without `*.`");
+                report(
+                    zone.position(),
+                    format!("`{zone}` is not a zone"),
+                    "write the zone's name without `*.`",
+                );
             }
         }
         problems

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{Hostname, Invalid, checked_text, default_text, shown, text_value};
+use super::{Hostname, Invalid, checked_text, shown, text_value};
 
 /// Longest URL, in bytes.
 const MAX_URL: usize = 2048;
@@ -11,8 +11,6 @@ checked_text! {
     /// The URL of a service: scheme, host, maybe a port, path and query; neither user nor fragment.
     ServiceUrl
 }
-
-default_text!(ServiceUrl);
 
 impl ServiceUrl {
     /// Whether the connection is encrypted.

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, NoLabelSet};
 use prometheus_client::metrics::MetricType;
+use veloflux_snapshot::managed::ManagedCounters;
 use veloflux_snapshot::runtime::{DURATION_BOUNDS_US, Histogram, TenantState};
 use veloflux_snapshot::{Backend, Pool, Snapshot};
 use veloflux_waf::RuleCost;
@@ -29,6 +30,7 @@ impl Collector for Reading {
         rules(&mut families, &snapshot)?;
         backends(&mut families, &snapshot, (sources.now_ms)())?;
         certificates(&mut families, &snapshot)?;
+        managed(&mut families, &snapshot, &sources.managed.counters)?;
         process(&mut families, sources, snapshot.revision)
     }
 }
@@ -142,6 +144,10 @@ fn certificates(families: &mut Families<'_>, snapshot: &Snapshot) -> fmt::Result
         .map(|(tenant, certificate)| {
             (certificate.not_after_unix_s, [("tenant", tenant), ("certificate", &*certificate.name)])
         })
+        .chain(snapshot.managed.iter().filter_map(|domain| {
+            let issued = domain.certificate.as_ref()?;
+            Some((issued.not_after_unix_s, [("tenant", &*domain.tenant), ("certificate", &*domain.host)]))
+        }))
         .collect();
     if ends.len() > MAX_CERTIFICATES {
         ends.select_nth_unstable(MAX_CERTIFICATES);
@@ -151,6 +157,40 @@ fn certificates(families: &mut Families<'_>, snapshot: &Snapshot) -> fmt::Result
         "veloflux_certificate_not_after_seconds",
         "When a certificate, or its intermediate that ends first, expires, in seconds since 1970",
         ends.into_iter().map(|(end, labels)| (labels, end)),
+    )
+}
+
+/// Domains whose certificates are ordered, and what became of the orders.
+fn managed(families: &mut Families<'_>, snapshot: &Snapshot, counters: &ManagedCounters) -> fmt::Result {
+    let served = snapshot.managed.iter().filter(|domain| domain.certificate.is_some()).count();
+    let states = [("served", served), ("missing", snapshot.managed.len() - served)];
+    families.gauges(
+        "veloflux_acme_domains",
+        "Domains whose certificates are ordered, by whether there is one",
+        states.into_iter().map(|(state, count)| ([("state", state)], count as i64)),
+    )?;
+    let read = |counter: &AtomicU64| counter.load(Relaxed);
+    let results = [
+        ("placed", &counters.orders_placed),
+        ("issued", &counters.orders_issued),
+        ("failed", &counters.orders_failed),
+        ("resumed", &counters.orders_resumed),
+        ("limited", &counters.orders_limited),
+    ];
+    families.counters(
+        "veloflux_acme_orders",
+        "Orders for certificates by what became of them",
+        results.into_iter().map(|(result, counter)| ([("result", result)], read(counter))),
+    )?;
+    families.counter(
+        "veloflux_acme_unreadable",
+        "Stored accounts, orders and certificates that could not be read",
+        read(&counters.unreadable),
+    )?;
+    families.gauge(
+        "veloflux_acme_suspended",
+        "1: nothing is ordered, because what is stored cannot be opened or written",
+        i64::from(counters.suspended.load(Relaxed)),
     )
 }
 

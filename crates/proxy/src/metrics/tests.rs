@@ -16,6 +16,7 @@ fn metrics_of(snapshot: Arc<Snapshot>) -> (Metrics, Arc<ProcessCounters>) {
         snapshot: Box::new(move || snapshot.clone()),
         now_ms: Box::new(|| 1_000),
         process: process.clone(),
+        managed: Arc::default(),
         logs: vec![("access", Sink::start(Target::Off).unwrap())],
         version: "1.2.3",
     });
@@ -28,7 +29,12 @@ fn tenants(count: usize) -> Arc<Snapshot> {
         let id: Arc<str> = format!("t{number:04}").into();
         Arc::new(Tenant { routes: Vec::new(), certificates: Vec::new(), state: registry.tenant(&id), id })
     });
-    Arc::new(Snapshot { revision: 7, tenants: tenants.collect(), hosts: HostTable::default() })
+    Arc::new(Snapshot {
+        revision: 7,
+        tenants: tenants.collect(),
+        hosts: HostTable::default(),
+        managed: Vec::new(),
+    })
 }
 
 #[track_caller]

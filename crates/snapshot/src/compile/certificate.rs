@@ -19,6 +19,7 @@ use x509_parser::time::ASN1Time;
 use super::Compiler;
 use super::Lapsed;
 use crate::TlsCertificate;
+use crate::managed::IssuedCertificate;
 
 /// Longest chain, the certificate itself included.
 const MAX_CHAIN: usize = 10;
@@ -152,6 +153,28 @@ impl<'a> Compiler<'a> {
         let file = if key { &certificate.key_file } else { &certificate.cert_file };
         self.report(file.position(), format!("certificate `{}`: {message}", certificate.name), hint);
     }
+}
+
+/// Checks a certificate that was issued for `host` of `tenant`, both files in PEM: it is whole, the key is its own, the
+/// host is covered. Whether it is valid now is not looked at: one that lapsed is shown until it is renewed.
+pub fn check_issued(
+    tenant: &Arc<str>,
+    host: &Hostname,
+    cert_pem: &[u8],
+    key_pem: &[u8],
+) -> Result<IssuedCertificate, String> {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let loaded =
+        load(cert_pem, key_pem, &provider, SystemTime::now()).map_err(|unusable| unusable.message)?;
+    if !loaded.covers(host) {
+        return Err(format!("it does not cover `{host}` but {}", loaded.list_names()));
+    }
+    Ok(IssuedCertificate {
+        tenant: tenant.clone(),
+        host: host.as_str().into(),
+        key: loaded.key.clone(),
+        not_after_unix_s: loaded.not_after_unix_s,
+    })
 }
 
 fn load(
