@@ -28,7 +28,7 @@ use super::store::{OrderRecord, Store, StoredCertificate};
 
 /// How long an authority may take to look at a challenge, and again to issue; then the order is left and looked at
 /// again later.
-const DECISION_TIMEOUT: Duration = Duration::from_secs(120);
+const DECISION_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// First pause between two looks at an order, where the authority does not say how long.
 const FIRST_LOOK: Duration = Duration::from_millis(250);

@@ -215,9 +215,10 @@ impl State {
     }
 
     async fn attend(&self, key: &Key) {
-        let (blocked, held, failures) = match self.entries.borrow().get(key) {
-            Some(entry) => (entry.blocked.clone(), entry.held.clone(), entry.failures),
-            None => return,
+        let Some((blocked, held, failures, first)) = self.entries.borrow().get(key).map(|entry| {
+            (entry.blocked.clone(), entry.held.clone(), entry.failures, entry.last_error.is_none())
+        }) else {
+            return;
         };
         if let Some(path) = blocked
             && !self.unblock(key, &path)
@@ -227,7 +228,9 @@ impl State {
         match held {
             Some(held) if now() < held.renew_unix_s => self.ask_when(key, held).await,
             held => {
-                let replaces = held.and_then(|held| Some((held.directory, held.life.identifier?)));
+                // Once, so that an authority that stumbles over it is not sent order after order.
+                let replaces = held.filter(|_| first);
+                let replaces = replaces.and_then(|held| Some((held.directory, held.life.identifier?)));
                 let (tenant, host) = key.clone();
                 let wanted = Wanted { tenant, host, failures, replaces };
                 match self.orders.obtain(&wanted).await {

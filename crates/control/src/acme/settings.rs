@@ -119,7 +119,7 @@ impl Reading<'_> {
                 let secret = self.secret(&update.key_file, "a TSIG secret in base64", |text| {
                     STANDARD.decode(text).ok().filter(|secret| !secret.is_empty())
                 })?;
-                Provider::Rfc2136(Rfc2136::new(update, &secret, timeout))
+                Provider::Rfc2136(Box::new(Rfc2136::new(update, &secret, timeout)))
             }
             process::DnsProvider::Exec(exec) => Provider::Exec(Exec {
                 program: (self.resolve)(exec.program.as_str()),

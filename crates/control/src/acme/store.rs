@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use veloflux_model::value::{Hostname, ServiceUrl};
@@ -292,8 +292,8 @@ fn read_stored<T: DeserializeOwned>(path: &Path) -> Result<Option<Stored<T>>, Un
 /// The folder of a directory: its host, for people, and a hash of its URL.
 fn folder_name(directory: &ServiceUrl) -> String {
     let hash = digest::digest(&digest::SHA256, directory.as_str().as_bytes());
-    let hex: String = hash.as_ref()[..6].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{hex}", directory.host_and_port().0.replace(':', "_"))
+    let hash = BASE64_URL_SAFE_NO_PAD.encode(&hash.as_ref()[..9]);
+    format!("{}-{hash}", directory.host_and_port().0.replace(':', "_"))
 }
 
 /// Files of certificates, those of temporary names left out.

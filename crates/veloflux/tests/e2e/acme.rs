@@ -33,7 +33,8 @@ async fn served(edge: &Edge, root: &CertificateDer<'static>, sni: &str) -> Certi
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let stream = tokio::time::timeout(patience, shown).await.unwrap_or_else(|_| panic!("no certificate for {sni}"));
+    let stream =
+        tokio::time::timeout(patience, shown).await.unwrap_or_else(|_| panic!("no certificate for {sni}"));
     let shown = stream.get_ref().1.peer_certificates().unwrap()[0].clone();
     assert_eq!(Client::over(stream).get(sni, "/").await.text(), "hello");
     shown

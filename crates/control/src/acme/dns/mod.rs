@@ -51,7 +51,7 @@ impl DnsError {
 #[derive(Debug)]
 pub(super) enum Provider {
     /// A name server.
-    Rfc2136(Rfc2136),
+    Rfc2136(Box<Rfc2136>),
     /// A program.
     Exec(Exec),
     /// A service.

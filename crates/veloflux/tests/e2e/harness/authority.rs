@@ -172,7 +172,8 @@ impl Authority {
 
     /// The root that everything it issues leads to.
     pub(crate) async fn root(&self, edge: &Edge) -> CertificateDer<'static> {
-        let root = over_tls(self.management, edge.certificate("ca"), "GET", "/roots/0", &[], b"").await.unwrap();
+        let root =
+            over_tls(self.management, edge.certificate("ca"), "GET", "/roots/0", &[], b"").await.unwrap();
         CertificateDer::from_pem_slice(&root.body).unwrap()
     }
 
@@ -207,7 +208,9 @@ async fn front(
             socket.reset();
             return Ok(());
         }
-        Some(Answer::Response(status, fields, body)) => return respond(socket, status, &fields, body.as_bytes()).await,
+        Some(Answer::Response(status, fields, body)) => {
+            return respond(socket, status, &fields, body.as_bytes()).await;
+        }
         None => {}
     }
     let window = window.lock().unwrap().clone();
@@ -225,7 +228,9 @@ async fn front(
         .fields
         .0
         .into_iter()
-        .filter(|(name, _)| !["content-length", "transfer-encoding"].contains(&name.to_ascii_lowercase().as_str()))
+        .filter(|(name, _)| {
+            !["content-length", "transfer-encoding"].contains(&name.to_ascii_lowercase().as_str())
+        })
         .collect();
     let shown = if method == "HEAD" { &[][..] } else { &response.body };
     respond(socket, response.status, &kept, shown).await
@@ -254,7 +259,12 @@ pub(crate) fn payload(request: &Request) -> Value {
     serde_json::from_slice(&decode(body["payload"].as_str().unwrap_or_default())).unwrap_or_default()
 }
 
-async fn respond(socket: &mut Socket, status: u16, fields: &[(String, String)], body: &[u8]) -> io::Result<()> {
+async fn respond(
+    socket: &mut Socket,
+    status: u16,
+    fields: &[(String, String)],
+    body: &[u8],
+) -> io::Result<()> {
     let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let head = format!("HTTP/1.1 {status} X\r\n{fields}Content-Length: {}\r\n\r\n", body.len());
     socket.send([head.as_bytes(), body].concat()).await
@@ -325,6 +335,7 @@ async fn listening(address: SocketAddr) {
 }
 
 fn rfc3339(unix_s: i64) -> String {
-    let output = Command::new("date").args(["-u", "-d", &format!("@{unix_s}"), "+%Y-%m-%dT%H:%M:%SZ"]).output();
+    let output =
+        Command::new("date").args(["-u", "-d", &format!("@{unix_s}"), "+%Y-%m-%dT%H:%M:%SZ"]).output();
     String::from_utf8(output.unwrap().stdout).unwrap().trim().to_owned()
 }
