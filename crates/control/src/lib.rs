@@ -7,3 +7,4 @@
 pub mod acme;
 pub mod files;
 pub mod seal;
+pub mod tsig;

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done; 1 refused or failed, with the reason on standard error; 2 wrong usage.
 
+mod certificates;
 mod check;
 mod cli;
 mod crs;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
             check::schema(&args);
             Ok(())
         }
+        cli::Command::Certificates(args) => certificates::run(&args),
         cli::Command::Crs(args) => crs::run(&args),
         cli::Command::Serve(args) => serve::run(&args),
         cli::Command::DemoUpstream(args) => demo_upstream::run(&args),

@@ -30,6 +30,7 @@ fn help_file(name: &str) -> PathBuf {
 fn help_texts_are_as_checked_in() {
     let commands = [
         "",
+        "certificates",
         "check",
         "schema",
         "crs",

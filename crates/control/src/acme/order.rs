@@ -428,8 +428,9 @@ fn challenge_certificate(host: &str, digest: &[u8]) -> Result<TlsCertificate, Fa
     let key = PrivateKeyDer::try_from(key)
         .map_err(|error| Failure::Local(format!("no challenge certificate can be made: {error}")))?;
     let provider = rustls::crypto::aws_lc_rs::default_provider();
-    CertifiedKey::from_der(vec![certificate], key, &provider)
-        .map(Arc::new)
+    let key = provider.key_provider.load_private_key(key);
+    // Not checked against each other: the check does not know the extension, which is critical.
+    key.map(|key| Arc::new(CertifiedKey::new(vec![certificate], key)))
         .map_err(|error| Failure::Local(format!("no challenge certificate can be made: {error}")))
 }
 

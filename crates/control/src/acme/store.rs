@@ -16,12 +16,15 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use veloflux_model::value::{Hostname, ServiceUrl};
 use veloflux_snapshot::compile::check_issued;
 use veloflux_snapshot::managed::IssuedCertificate;
 
+use super::renewal::Life;
 use crate::files::{SECRET, read_bounded, replace, sync_folder};
 use crate::seal::MasterKey;
 
@@ -103,6 +106,12 @@ impl fmt::Debug for StoredCertificate {
 }
 
 impl StoredCertificate {
+    /// When it expires, in seconds since 1970; `None`: it cannot be parsed.
+    pub fn not_after_unix_s(&self) -> Option<u64> {
+        let leaf = CertificateDer::from_pem_slice(self.chain_pem.as_bytes()).ok()?;
+        Some(Life::of(&leaf)?.not_after_unix_s)
+    }
+
     /// The certificate ready to be served, if it is whole, its key its own, and its domain covered.
     pub(super) fn check(&self) -> Result<IssuedCertificate, String> {
         let host: Hostname = self.host.parse().map_err(|_| "its domain is not a host name".to_owned())?;

@@ -3,7 +3,6 @@
 
 mod exec;
 mod rfc2136;
-mod tsig;
 mod webhook;
 
 use std::fmt;

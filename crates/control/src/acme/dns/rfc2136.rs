@@ -8,8 +8,8 @@ use tokio::net::TcpStream;
 use veloflux_model::process;
 use veloflux_model::value::BackendAddress;
 
-use super::tsig::{HEADER_BYTES, TsigKey, labels, record};
 use super::{Action, DnsError};
+use crate::tsig::{Disbelief, HEADER_BYTES, TsigKey, labels, record};
 
 /// Opcode UPDATE, in the header's second pair of bytes (RFC 2136 section 2.2).
 const OPCODE_UPDATE: u16 = 5 << 11;
@@ -86,7 +86,7 @@ impl Rfc2136 {
             (Ok(()), Some(0)) if header[..2] == id.to_be_bytes() => Ok(()),
             (Ok(()), Some(0)) => Err(DnsError::new("the answer is to another request")),
             // A server that does not take the update may not sign what it says.
-            (Ok(()) | Err(super::tsig::Disbelief::Unsigned), Some(code)) if code != 0 => {
+            (Ok(()) | Err(Disbelief::Unsigned), Some(code)) if code != 0 => {
                 Err(DnsError::new(format!("the server refuses the update of {zone}: {}", code_name(code))))
             }
             (Err(disbelief), _) => Err(DnsError::new(disbelief)),

@@ -7,6 +7,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, UdpSocket};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -59,9 +60,17 @@ pub(crate) struct Authority {
     management: SocketAddr,
     dns_management: SocketAddr,
     gate: Gate,
-    intervention: Arc<Mutex<Option<Intervention>>>,
+    state: Arc<State>,
+}
+
+/// What the front knows.
+#[derive(Default)]
+struct State {
+    intervention: Mutex<Option<Intervention>>,
     /// The window that certificates are to be renewed in, as JSON; `None`: it says nothing of that.
-    window: Arc<Mutex<Option<Value>>>,
+    window: Mutex<Option<Value>>,
+    /// Orders that were taken.
+    orders: AtomicUsize,
 }
 
 /// Ports that lead to whatever edge was let in last.
@@ -113,15 +122,13 @@ impl Authority {
         for address in [own, management, dns_management] {
             listening(address).await;
         }
-        let intervention: Arc<Mutex<Option<Intervention>>> = Arc::default();
-        let window: Arc<Mutex<Option<Value>>> = Arc::default();
-        let (intervened, asked) = (intervention.clone(), window.clone());
-        let root = edge.certificate("ca");
+        let state: Arc<State> = Arc::default();
+        let (known, root) = (state.clone(), edge.certificate("ca"));
         let front = Backend::start_tls(edge.backend_tls("127.0.0.1"), async move |request, socket| {
-            front(own, root.clone(), request, socket, &intervened, &asked).await
+            front(own, root.clone(), request, socket, &known).await
         });
         let gate = Gate { http, tls };
-        Self { front, children, management, dns_management, gate, intervention, window }
+        Self { front, children, management, dns_management, gate, state }
     }
 
     /// The directory's URL.
@@ -140,34 +147,33 @@ impl Authority {
         *self.gate.http.lock().unwrap() = Some(address);
     }
 
-    /// Keeps the authority from reaching any edge.
-    pub(crate) fn shut_out(&self) {
-        *self.gate.http.lock().unwrap() = None;
-        *self.gate.tls.lock().unwrap() = None;
+    /// How many orders it has taken.
+    pub(crate) fn orders(&self) -> usize {
+        self.state.orders.load(SeqCst)
     }
 
-    /// How many requests it was sent for this path.
-    pub(crate) fn count(&self, path: &str) -> usize {
-        self.front.requests().iter().filter(|request| request.target == path).count()
+    /// The requests that it was sent for paths that begin so.
+    pub(crate) fn requests(&self, path: &str) -> Vec<Request> {
+        self.front.requests().into_iter().filter(|request| request.target.starts_with(path)).collect()
     }
 
     /// Answers requests by `intervention` from now on, where that gives an answer.
     pub(crate) fn intervene(&self, intervention: impl FnMut(&Request) -> Option<Answer> + Send + 'static) {
-        *self.intervention.lock().unwrap() = Some(Box::new(intervention));
+        *self.state.intervention.lock().unwrap() = Some(Box::new(intervention));
     }
 
     /// Goes back to its own answers.
     pub(crate) fn behave(&self) {
-        *self.intervention.lock().unwrap() = None;
+        *self.state.intervention.lock().unwrap() = None;
     }
 
-    /// Says from now on that certificates are to be renewed between these times, in seconds from now.
+    /// Says from now on that certificates are to be renewed between these times, in seconds from now (RFC 9773).
     pub(crate) fn renew_between(&self, from_s: i64, to_s: i64) {
         let at = |s: i64| {
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
             rfc3339(now.as_secs() as i64 + s)
         };
-        *self.window.lock().unwrap() = Some(json!({"start": at(from_s), "end": at(to_s)}));
+        *self.state.window.lock().unwrap() = Some(json!({"start": at(from_s), "end": at(to_s)}));
     }
 
     /// The root that everything it issues leads to.
@@ -197,12 +203,11 @@ async fn front(
     root: CertificateDer<'static>,
     request: Request,
     socket: &mut Socket,
-    intervention: &Mutex<Option<Intervention>>,
-    window: &Mutex<Option<Value>>,
+    state: &State,
 ) -> io::Result<()> {
     let body = socket.body().await?;
     let request = Request { body, ..request };
-    let intervened = intervention.lock().unwrap().as_mut().and_then(|intervene| intervene(&request));
+    let intervened = state.intervention.lock().unwrap().as_mut().and_then(|intervene| intervene(&request));
     match intervened {
         Some(Answer::Reset) => {
             socket.reset();
@@ -213,7 +218,7 @@ async fn front(
         }
         None => {}
     }
-    let window = window.lock().unwrap().clone();
+    let window = state.window.lock().unwrap().clone();
     if let (Some(window), true) = (&window, request.target.starts_with(RENEWAL_INFO)) {
         let fields = [("Retry-After".to_owned(), "3600".to_owned())];
         let body = json!({"suggestedWindow": window}).to_string();
@@ -221,6 +226,9 @@ async fn front(
     }
     let Request { method, target, fields, body, .. } = &request;
     let mut response = over_tls(own, root, method, target, &fields.0, body).await?;
+    if target == NEW_ORDER && response.status == 201 {
+        state.orders.fetch_add(1, SeqCst);
+    }
     if let Some(host) = request.header("host").filter(|_| window.is_some()) {
         response.body = with_renewal(&request, host, response.body);
     }
@@ -307,7 +315,7 @@ async fn gate() -> (Arc<Mutex<Option<SocketAddr>>>, u16) {
 }
 
 /// Addresses that nobody listens on, over TCP or UDP.
-fn free_addresses<const N: usize>() -> [SocketAddr; N] {
+pub(crate) fn free_addresses<const N: usize>() -> [SocketAddr; N] {
     let held = [(); N].map(|()| {
         loop {
             let tcp = StdListener::bind("127.0.0.1:0").unwrap();
@@ -325,7 +333,7 @@ fn spawn(command: &mut Command) -> Child {
     child.unwrap_or_else(|error| panic!("{command:?}: {error}; scripts/setup installs it"))
 }
 
-async fn listening(address: SocketAddr) {
+pub(crate) async fn listening(address: SocketAddr) {
     soon(&format!("{address} is listened on"), async {
         while TcpStream::connect(address).await.is_err() {
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -24,7 +24,9 @@ mod message;
 use std::future::Future;
 use std::time::Duration;
 
-pub(crate) use authority::{Answer, Authority, EXTERNAL, Manner, NEW_ACCOUNT, NEW_ORDER, payload};
+pub(crate) use authority::{
+    Answer, Authority, EXTERNAL, Manner, NEW_ACCOUNT, NEW_ORDER, free_addresses, listening, payload,
+};
 pub(crate) use backend::Backend;
 pub(crate) use backend2::Backend2;
 pub(crate) use client::Client;

@@ -15,10 +15,10 @@ const TYPE_TSIG: u16 = 250;
 const CLASS_ANY: u16 = 255;
 
 /// Length of a message's header, in bytes.
-pub(super) const HEADER_BYTES: usize = 12;
+pub const HEADER_BYTES: usize = 12;
 
 /// A shared key.
-pub(super) struct TsigKey {
+pub struct TsigKey {
     /// The key's name as labels.
     name: Vec<u8>,
     /// The algorithm's name as labels.
@@ -34,7 +34,7 @@ impl fmt::Debug for TsigKey {
 
 /// Why an answer is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Disbelief {
+pub enum Disbelief {
     /// It is not a whole DNS message.
     Malformed,
     /// It carries no signature.
@@ -63,7 +63,8 @@ impl fmt::Display for Disbelief {
 }
 
 impl TsigKey {
-    pub(super) fn new(name: &str, algorithm: TsigAlgorithm, secret: &[u8]) -> Self {
+    /// The key `name`, a host name, with its `secret`.
+    pub fn new(name: &str, algorithm: TsigAlgorithm, secret: &[u8]) -> Self {
         let (text, hash) = match algorithm {
             TsigAlgorithm::HmacSha256 => ("hmac-sha256", hmac::HMAC_SHA256),
             TsigAlgorithm::HmacSha384 => ("hmac-sha384", hmac::HMAC_SHA384),
@@ -73,7 +74,7 @@ impl TsigKey {
     }
 
     /// Signs `message` in place and gives back the signature, which the answer's depends on.
-    pub(super) fn sign(&self, message: &mut Vec<u8>, now_unix_s: u64) -> Vec<u8> {
+    pub fn sign(&self, message: &mut Vec<u8>, now_unix_s: u64) -> Vec<u8> {
         let variables = self.variables(now_unix_s, FUDGE_S, 0, &[]);
         let mut context = hmac::Context::with_key(&self.key);
         context.update(message);
@@ -96,7 +97,7 @@ impl TsigKey {
     }
 
     /// Checks that `answer` was signed with this key, for the request with the signature `request_mac`.
-    pub(super) fn verify(&self, answer: &[u8], request_mac: &[u8], now_unix_s: u64) -> Result<(), Disbelief> {
+    pub fn verify(&self, answer: &[u8], request_mac: &[u8], now_unix_s: u64) -> Result<(), Disbelief> {
         let found = Signature::find(answer)?;
         if found.mac.is_empty() && found.error != 0 {
             return Err(Disbelief::Refused(found.error));
@@ -230,7 +231,7 @@ impl<'a> Rest<'a> {
 }
 
 /// A name as labels (RFC 1035 section 3.1); it was checked where it was read.
-pub(super) fn labels(name: &str) -> Vec<u8> {
+pub fn labels(name: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(name.len() + 2);
     for label in name.split('.').filter(|label| !label.is_empty()) {
         bytes.push(label.len().min(63) as u8);
@@ -241,7 +242,7 @@ pub(super) fn labels(name: &str) -> Vec<u8> {
 }
 
 /// Adds a resource record.
-pub(super) fn record(message: &mut Vec<u8>, name: &[u8], kind: u16, class: u16, ttl_s: u32, data: &[u8]) {
+pub fn record(message: &mut Vec<u8>, name: &[u8], kind: u16, class: u16, ttl_s: u32, data: &[u8]) {
     message.extend_from_slice(name);
     message.extend_from_slice(&kind.to_be_bytes());
     message.extend_from_slice(&class.to_be_bytes());
