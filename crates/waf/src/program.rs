@@ -11,6 +11,7 @@ use crate::bits::RuleBits;
 use crate::body::XmlPath;
 use crate::check::Check;
 use crate::compile::XML_PATHS;
+use crate::engine::View;
 use crate::filter::{CheckId, Filter};
 use crate::ruleset::{RuleInfo, Severity};
 use crate::seclang::OperatorText;
@@ -32,8 +33,8 @@ pub(crate) struct Program {
     pub(crate) gates: Box<[Gate]>,
     /// Values that links look at.
     pub(crate) shown: Box<[Shown]>,
-    /// Per audience, the indices in `shown` of what its links look at, in the order of their targets.
-    pub(crate) audiences: Box<[Box<[u32]>]>,
+    /// What is looked at where every rule runs.
+    pub(crate) whole: View,
     /// What rules look for in XML beside all text and all attributes.
     pub(crate) xml_paths: Box<[XmlPath]>,
     /// The variables that some rule reads: others need not be made.
@@ -60,9 +61,7 @@ pub(crate) struct Rule {
     pub(crate) outcome: Outcome,
     /// Whether its match is written to the record.
     pub(crate) log: bool,
-    /// Where the phase goes on after a match: how many of its rules are skipped.
-    pub(crate) skip: u32,
-    /// Where the phase goes on after a match: index into the phase's program.
+    /// Where the phase goes on after a match that skips rules: at the first of its rules with this index or a later one.
     pub(crate) jump: Option<u32>,
 }
 
@@ -159,8 +158,8 @@ impl Compare {
 #[derive(Debug)]
 pub(crate) struct Sieve {
     pub(crate) check: CheckId,
-    /// Who looks at the same; `None` if the link looks at what rules set, too.
-    pub(crate) audience: Option<u32>,
+    /// Whether all that the link looks at comes from request and response alone.
+    pub(crate) is_settled: bool,
 }
 
 /// What tells of a rule's first link that it cannot match. Kept apart from rules: a phase passes by most of them.
@@ -171,7 +170,7 @@ pub(crate) enum Gate {
     /// The number in one TX variable.
     Variable { slot: u32, compare: Compare },
     /// The filter.
-    Values { check: CheckId, audience: u32 },
+    Values(CheckId),
 }
 
 impl Gate {
@@ -181,7 +180,7 @@ impl Gate {
             return Self::Variable { slot, compare };
         }
         match link.sieve {
-            Some(Sieve { check, audience: Some(audience) }) => Self::Values { check, audience },
+            Some(Sieve { check, is_settled: true }) => Self::Values(check),
             _ => Self::Open,
         }
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::compile::Settings;
 use crate::costs::{RuleCost, RuleCosts};
+use crate::engine::{Course, Courses};
 use crate::error::{CompileErrors, OverlayErrors};
 use crate::files::Files;
 use crate::overlay::{Overlay, OverlaySettings, Scope, Tunable, Tuning};
@@ -29,6 +30,7 @@ pub struct Ruleset {
     pub(crate) settings: Settings,
     pub(crate) scores: Scores,
     costs: RuleCosts,
+    courses: Courses,
     signatures: Vec<String>,
     notes: Vec<Note>,
 }
@@ -119,6 +121,12 @@ impl fmt::Display for Severity {
     }
 }
 
+/// A number that nothing else in this process has.
+pub(crate) fn new_identity() -> u64 {
+    static GIVEN: AtomicU64 = AtomicU64::new(0);
+    GIVEN.fetch_add(1, Ordering::Relaxed)
+}
+
 impl Ruleset {
     /// Compiles `sources`, in order; `files` reads what they include. Tells of every mistake, not only the first.
     pub fn compile(sources: &[Source], files: &dyn Files) -> Result<Self, CompileErrors> {
@@ -131,11 +139,11 @@ impl Ruleset {
         signatures: Vec<String>,
         notes: Vec<Note>,
     ) -> Self {
-        static COMPILED: AtomicU64 = AtomicU64::new(0);
-        let identity = COMPILED.fetch_add(1, Ordering::Relaxed);
+        let identity = new_identity();
         let scores = Scores::find(&program.names);
         let costs = RuleCosts::new(program.rules.len());
-        Self { identity, program, settings, scores, costs, signatures, notes }
+        let courses = Courses::default();
+        Self { identity, program, settings, scores, costs, courses, signatures, notes }
     }
 
     /// The same rules, of which each asks about every value that it looks at, even where the value cannot match. The
@@ -189,6 +197,11 @@ impl Ruleset {
         tunable: &Tunable,
     ) -> Result<Overlay, OverlayErrors> {
         Overlay::new(Scope { ruleset: self, tunable: Some(tunable) }, settings)
+    }
+
+    /// The course of transactions under `overlay`. Most overlays have one of a few.
+    pub(crate) fn course(&self, overlay: &Overlay) -> Option<Arc<Course>> {
+        Course::new(self, overlay).map(|course| self.courses.share(course))
     }
 
     /// The rules that tenants may tune according to `tuning`.

@@ -6,7 +6,7 @@
 macro_rules! variables {
     ($($(#[$doc:meta])* $variant:ident = $name:literal $kind:ident;)*) => {
         /// A variable, scalar or collection.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub(crate) enum Variable {
             $($(#[$doc])* $variant,)*
         }

@@ -73,6 +73,11 @@ impl Walk {
         Self { nodes: nodes.into(), words, checks: checks.into() }
     }
 
+    /// Whether any of `checks` sees a form.
+    pub(crate) fn meets(&self, checks: &[u64]) -> bool {
+        !self.nodes.is_empty() && meets(self.subtree(0), checks)
+    }
+
     /// The checks that see the form of `node`.
     pub(crate) fn own(&self, node: usize) -> &[u64] {
         &self.checks[node * 2 * self.words..][..self.words]
@@ -82,6 +87,11 @@ impl Walk {
     pub(crate) fn subtree(&self, node: usize) -> &[u64] {
         &self.checks[(node * 2 + 1) * self.words..][..self.words]
     }
+}
+
+/// Whether two sets have something in common.
+pub(crate) fn meets(one: &[u64], other: &[u64]) -> bool {
+    one.iter().zip(other).any(|(one, other)| one & other != 0)
 }
 
 fn last_step(chains: &Chains, path: &[ChainId]) -> Transformation {

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use super::Gathered;
 use super::actions::{ControlText, Disruptive, RuleFilter, Text};
-use super::audience::Audiences;
 use super::draft::{LinkDraft, RuleDraft};
+use super::shown::Gathering;
 use super::targets;
 use crate::bits::RuleBits;
 use crate::body::XmlPath;
 use crate::check::{Check, DataOf};
+use crate::engine::View;
 use crate::files::Files;
 use crate::filter::{FilterBuilder, Need};
 use crate::limits;
@@ -49,7 +50,7 @@ pub(super) fn build(
         tags: HashMap::new(),
         variables: Variables::default(),
         filter: FilterBuilder::default(),
-        audiences: Audiences::default(),
+        shown: Gathering::default(),
     };
     let mut rules: Vec<Rule> = Vec::with_capacity(gathered.rules.len());
     for (index, draft) in gathered.rules.iter().enumerate() {
@@ -61,9 +62,9 @@ pub(super) fn build(
             Err(mistake) => mistakes.push(mistake),
         }
     }
-    let Builder { xml_paths, names, chains, variables, filter, mut audiences, .. } = builder;
+    let Builder { xml_paths, names, chains, variables, filter, shown, .. } = builder;
     let filter = filter.build();
-    let shown = audiences.shown(&chains, filter.words());
+    let shown = shown.finish(&chains, filter.words());
     let gates = rules.iter().map(|rule| rule.links.first().map_or(Gate::Open, Gate::of)).collect();
     let phases = [1, 2, 3, 4, 5].map(|phase| {
         let of_phase = gathered.rules.iter().enumerate().filter(|(_, rule)| rule.phase == phase);
@@ -76,10 +77,10 @@ pub(super) fn build(
         names,
         xml_paths: xml_paths.into(),
         chains,
-        filter: Some(filter),
         gates,
+        whole: View::whole(&shown, filter.words()),
         shown,
-        audiences: audiences.into_list(),
+        filter: Some(filter),
         variables,
     };
     Ruleset::new(program, settings, signatures, notes)
@@ -110,7 +111,7 @@ pub(super) struct Builder<'a> {
     tags: HashMap<String, Arc<str>>,
     variables: Variables,
     filter: FilterBuilder,
-    audiences: Audiences,
+    shown: Gathering,
 }
 
 impl Builder<'_> {
@@ -140,10 +141,9 @@ impl Builder<'_> {
             links,
             outcome: self.outcome(draft)?,
             log: draft.links.iter().rev().find_map(|link| link.actions.log).unwrap_or(inherited_log),
-            skip: actions.skip,
             jump: match &actions.skip_after {
-                Some(marker) => Some(self.jump(index, draft.phase, marker)?),
-                None => None,
+                Some(marker) => Some(self.jump(index, marker)?),
+                None => self.skip(index, draft.phase, actions.skip),
             },
         })
     }
@@ -230,8 +230,10 @@ impl Builder<'_> {
         let Check::Compiled(operator) = check else { return None };
         let check = self.filter.add(if negated { Need::default() } else { operator.need() });
         let is_settled = targets.iter().all(|target| !target.count && target.variable.is_settled());
-        let audience = is_settled.then(|| self.audiences.add(targets, stages, check));
-        Some(Sieve { check, audience })
+        if is_settled {
+            self.shown.add(targets, stages, check);
+        }
+        Some(Sieve { check, is_settled })
     }
 
     fn note(&mut self, template: &Template) {
@@ -273,8 +275,15 @@ impl Builder<'_> {
         })
     }
 
+    /// Where a phase goes on that skips its next `count` rules behind rule `index`.
+    fn skip(&self, index: usize, phase: u8, count: u32) -> Option<u32> {
+        let rules = &self.gathered.rules;
+        let mut behind = (index + 1..rules.len()).filter(|other| rules[*other].phase == phase);
+        (count > 0).then(|| behind.nth(count as usize).unwrap_or(rules.len()) as u32)
+    }
+
     /// Where a phase goes on behind `marker`, a marker or the id of a rule below rule `index`.
-    fn jump(&self, index: usize, phase: u8, marker: &Text) -> Result<u32, Mistake> {
+    fn jump(&self, index: usize, marker: &Text) -> Result<u32, Mistake> {
         let Gathered { rules, markers, .. } = self.gathered;
         let marked = markers.iter().find(|other| other.rule > index && other.name == marker.text);
         let by_id = || {
@@ -282,11 +291,9 @@ impl Builder<'_> {
             let behind = rules[index + 1..].iter().position(|rule| rule.id == id)?;
             Some(index + 1 + behind + 1)
         };
-        let target = marked
-            .map(|marker| marker.rule)
-            .or_else(by_id)
-            .ok_or_else(|| marker.mistake("no SecMarker of this name follows".to_owned()))?;
-        Ok(rules[..target].iter().filter(|rule| rule.phase == phase).count() as u32)
+        let target = marked.map(|marker| marker.rule).or_else(by_id);
+        let target = target.ok_or_else(|| marker.mistake("no SecMarker of this name follows".to_owned()))?;
+        Ok(target as u32)
     }
 
     fn control(&mut self, control: &ControlText) -> Result<Control, String> {

@@ -3,11 +3,11 @@
 //! A mistake does not stop the compiler: it goes on and tells all of them. A rule set with one mistake is none.
 
 mod actions;
-mod audience;
 mod build;
 mod changes;
 mod draft;
 mod settings;
+mod shown;
 mod targets;
 mod tenant;
 mod updates;

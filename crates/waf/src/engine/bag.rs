@@ -6,7 +6,7 @@ use super::Failure;
 use crate::limits;
 
 /// The value of a variable. Scores stay numbers: most are added up and compared, and never shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Value {
     Number(i64),
     Text(Vec<u8>),

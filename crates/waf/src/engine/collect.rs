@@ -5,38 +5,20 @@ use super::clock;
 use super::data::{Data, Group, Member, ValueId};
 use super::state::State;
 use super::text::{Named, Text};
-use crate::program::{Link, Select, Shown, Target};
+use crate::program::{Link, Select, Target};
 use crate::variable::Variable;
 
-impl Data {
-    /// Each value that `shown` stands for, with its name if it is a member of a collection.
-    pub(super) fn each(&self, shown: &Shown) -> impl Iterator<Item = (Option<ValueId>, ValueId)> {
-        let (members, shows) = groups(shown.variable).unwrap_or((&[], Shows::Values));
-        let scalar = members.is_empty().then(|| (None, self.scalar(shown.variable)));
-        let members = members.iter().flat_map(|group| self.members(*group));
-        let members = members.filter(|member| shown.select.covers(self.get(member.key)));
-        scalar.into_iter().chain(members.map(move |member| (Some(member.key), shows.of(*member))))
-    }
-
-    /// A number that differs when `variable` stands for other values than before: members are only ever added. Not 0.
-    pub(super) fn stamp(&self, variable: Variable) -> u64 {
-        let stamp = match groups(variable) {
-            Some((groups, _)) => groups.iter().map(|group| self.members(*group).len() as u64).sum(),
-            None => self.scalar(variable).index() as u64,
-        };
-        stamp + 1
-    }
-}
-
 /// Which part of a group's members a variable shows.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Shows {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Shows {
     Values,
     Names,
 }
 
 impl Shows {
-    fn of(self, member: Member) -> ValueId {
+    pub(super) const COUNT: usize = 2;
+
+    pub(super) fn of(self, member: Member) -> ValueId {
         match self {
             Self::Values => member.value,
             Self::Names => member.key,
@@ -228,7 +210,7 @@ impl<'p> State<'p> {
 }
 
 /// The groups behind a collection of the request or response.
-fn groups(variable: Variable) -> Option<(&'static [Group], Shows)> {
+pub(super) fn groups(variable: Variable) -> Option<(&'static [Group], Shows)> {
     use Group as G;
     use Shows::{Names, Values};
     Some(match variable {

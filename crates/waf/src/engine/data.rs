@@ -32,7 +32,7 @@ pub(super) struct Member {
 }
 
 /// Where members come from. Several variables may look at one group: values, names, or both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Group {
     ArgsGet,
     ArgsPost,
@@ -49,7 +49,7 @@ pub(super) enum Group {
 }
 
 impl Group {
-    const COUNT: usize = Self::Xml as usize + 1;
+    pub(super) const COUNT: usize = Self::Xml as usize + 1;
 }
 
 /// All values of one transaction.

@@ -15,7 +15,7 @@ use crate::filter::Filter;
 use crate::limits;
 use crate::program::{ChainId, Chains, Shown};
 use crate::transform::Transformation;
-use crate::walk::{Node, Walk};
+use crate::walk::{Node, Walk, meets};
 
 /// Places in which a form with the same bytes is looked for. Bytes made to share them with others cost a second form
 /// of the same, and nothing else.
@@ -120,6 +120,12 @@ impl Forms {
 
     /// The checks that a form may match.
     pub(super) fn checks(&mut self, data: &Data, filter: &Filter, form: FormId) -> &[u64] {
+        let start = self.scan(data, filter, form);
+        &self.checks[start..][..filter.words()]
+    }
+
+    /// Where the checks that a form may match are.
+    fn scan(&mut self, data: &Data, filter: &Filter, form: FormId) -> usize {
         self.units += 1;
         let words = filter.words();
         let Form { bytes, alphabet, checks, .. } = &mut self.all[form.0 as usize];
@@ -129,17 +135,17 @@ impl Forms {
             self.units += pass(bytes.get(data).len());
             filter.scan(bytes.get(data), *alphabet, &mut self.checks[*checks as usize..]);
         }
-        &self.checks[*checks as usize..][..words]
+        *checks as usize
     }
 
-    /// Adds to `found` the checks that `value` may match in the forms in which the links that look at `shown`, the
+    /// Adds to `found` the checks of `links` that `value` may match in the forms in which those that look at `shown`, the
     /// program's `index`th, see it.
     pub(super) fn walk(
         &mut self,
         chains: &Chains,
         data: &Data,
         filter: &Filter,
-        (index, shown): (u32, &Shown),
+        (index, shown, links): (u32, &Shown, &[u64]),
         value: ValueId,
         found: &mut [u64],
     ) -> Result<(), Failure> {
@@ -148,15 +154,17 @@ impl Forms {
         let mut known = self.all[form.0 as usize].walk;
         while let Some(walked) = self.walks.get(known as usize) {
             if walked.shown == index {
-                found.copy_from_slice(&self.found[walked.found..][..found.len()]);
+                add(found, &self.found[walked.found..]);
                 return Ok(());
             }
             known = walked.next;
         }
-        self.walk_from(chains, data, filter, &shown.walk, form, found)?;
+        let start = self.found.len();
+        self.found.resize(start + found.len(), 0);
+        self.walk_from(chains, data, filter, (&shown.walk, links), form, start)?;
         let next = std::mem::replace(&mut self.all[form.0 as usize].walk, self.walks.len() as u32);
-        self.walks.push(Walked { shown: index, found: self.found.len(), next });
-        self.found.extend_from_slice(found);
+        self.walks.push(Walked { shown: index, found: start, next });
+        add(found, &self.found[start..]);
         Ok(())
     }
 
@@ -165,14 +173,18 @@ impl Forms {
         chains: &Chains,
         data: &Data,
         filter: &Filter,
-        walk: &Walk,
+        (walk, links): (&Walk, &[u64]),
         root: FormId,
-        found: &mut [u64],
+        start: usize,
     ) -> Result<(), Failure> {
         self.path.clear();
         self.path.push(root);
         let mut node = 0;
         while let Some(Node { step, depth, touches, end }) = walk.nodes.get(node) {
+            if !meets(walk.subtree(node), links) {
+                node = *end;
+                continue;
+            }
             let above = self.path[depth.saturating_sub(1)];
             let changes = touches.is_none_or(|touches| touches.meets(self.all[above.0 as usize].alphabet));
             let (form, asked, next) = if changes {
@@ -182,11 +194,12 @@ impl Forms {
             };
             self.path.truncate(*depth);
             self.path.push(form);
-            let may = self.checks(data, filter, form);
+            let may = self.scan(data, filter, form);
+            let may = &self.checks[may..][..links.len()];
+            let found = self.found[start..].iter_mut().zip(links);
             found
-                .iter_mut()
                 .zip(asked.iter().zip(may))
-                .for_each(|(found, (asked, may))| *found |= asked & may);
+                .for_each(|((found, link), (asked, may))| *found |= link & asked & may);
             node = next;
         }
         Ok(())
@@ -306,6 +319,11 @@ impl Forms {
         self.all.capacity() * size_of::<Form>()
             + (self.checks.capacity() + self.found.capacity()) * size_of::<u64>()
     }
+}
+
+/// Adds `more` to `set`.
+fn add(set: &mut [u64], more: &[u64]) {
+    set.iter_mut().zip(more).for_each(|(word, more)| *word |= more);
 }
 
 fn places(hash: u64, size: usize) -> impl Iterator<Item = usize> {

@@ -8,6 +8,7 @@ mod body_limit;
 mod clock;
 mod collect;
 mod collections;
+mod course;
 mod data;
 mod explain;
 mod forms;
@@ -37,10 +38,12 @@ use crate::ruleset::Ruleset;
 use crate::transaction::{Connection, RequestHead, ResponseHead};
 use crate::variable::Variable;
 
+pub(crate) use course::{Course, Courses};
 pub(crate) use known::forget as forget_values;
 
 use data::Data;
 use room::Room;
+pub(crate) use sights::View;
 use state::{LOGGING, State, StateRoom};
 pub use work::WorkBudget;
 
@@ -104,6 +107,7 @@ impl<'p> Core<'p> {
     /// Has every step taken down.
     pub(crate) fn explain(&mut self) {
         self.state.explained = true;
+        self.state.drop_course();
         // Links are asked that nobody asks otherwise.
         self.state.work.lift();
     }

@@ -21,53 +21,72 @@ use crate::template::{Part, Template};
 
 /// Where a phase goes on.
 enum Next {
-    Step(usize),
+    Rule,
+    /// At the first rule with this index or a later one.
+    Jump(u32),
     End,
 }
 
 impl<'p> State<'p> {
     /// Runs the rules of `phase`, 1-5, until its end or a refusal.
     pub(super) fn run_phase(&mut self, data: &Data, phase: u8) -> Result<(), Failure> {
-        let program: &'p [u32] = &self.ruleset.program.phases[usize::from(phase) - 1];
+        if phase == 1 {
+            self.opened = true;
+        } else if !self.opened {
+            // Refused before the first rule: nothing has set a variable.
+            self.drop_course();
+        }
+        let course: &'p [u32] = match self.course {
+            Some(course) => &course.phases[usize::from(phase) - 1],
+            None => &self.ruleset.program.phases[usize::from(phase) - 1],
+        };
         if phase != LOGGING && self.is_allowed(phase) {
-            self.explain_skips(program, Skip::Allowed);
+            self.explain_skips(course, Skip::Allowed);
             return Ok(());
         }
-        self.sights.begin(&self.ruleset.program);
+        self.rule = self.ruleset.program.rules.len();
+        if let Err(failure) = self.look(data) {
+            if self.engine != EngineMode::DetectionOnly || self.work.is_over() {
+                return Err(failure);
+            }
+            self.fail(phase, &failure);
+            self.sights.give_up();
+        }
         let mut step = 0;
-        while let Some(&index) = program.get(step) {
+        while let Some(&index) = course.get(step) {
             if self.engine == EngineMode::Off {
                 self.explain(|_, _| Step::EngineOff { phase });
                 return Ok(());
             }
             step += 1;
             let index = index as usize;
+            // What is left out because it cannot match is to be seen in an explanation.
+            if self.is_shut(&self.ruleset.program.gates[index]) && !self.explained {
+                continue;
+            }
             if self.is_removed(index) {
-                self.explain_skips(&program[step - 1..step], Skip::Removed);
+                self.explain_skips(&course[step - 1..step], Skip::Removed);
                 continue;
             }
             self.rule = index;
             let rule = &self.ruleset.program.rules[index];
-            // What is left out because it cannot match is to be seen in an explanation.
-            let ran = match self.is_shut(data, &self.ruleset.program.gates[index]) {
-                Ok(true) if !self.explained => continue,
-                Ok(_) => match self.overlay.mode_of(index) {
-                    None => self.run_rule(data, rule),
-                    Some(mode) => self.run_moded(data, rule, mode),
-                },
-                Err(failure) => Err(failure),
+            let ran = match self.overlay.mode_of(index) {
+                None => self.run_rule(data, rule),
+                Some(mode) => self.run_moded(data, rule, mode),
             };
             self.work.settle(index);
             match ran {
                 Ok(_) if phase != LOGGING && self.record.refused.is_some() => return Ok(()),
-                Ok(true) => match self.conclude(data, rule, step) {
-                    Next::Step(next) => {
-                        self.explain_skips(program.get(step..next).unwrap_or_default(), Skip::Jumped);
+                Ok(true) => match self.conclude(data, rule) {
+                    Next::Rule => {}
+                    Next::Jump(target) => {
+                        let next = course.partition_point(|index| *index < target);
+                        self.explain_skips(course.get(step..next).unwrap_or_default(), Skip::Jumped);
                         step = next;
                     }
                     Next::End => {
                         if self.record.refused.is_none() {
-                            self.explain_skips(&program[step..], Skip::Allowed);
+                            self.explain_skips(&course[step..], Skip::Allowed);
                         }
                         return Ok(());
                     }
@@ -120,6 +139,16 @@ impl<'p> State<'p> {
         Ok(true)
     }
 
+    /// Whether `link` would match, leaving no trace in variables; `None` if that cannot be told.
+    pub(super) fn would_match(&mut self, data: &Data, link: &'p Link) -> Option<bool> {
+        self.undo = Some(Vec::new());
+        let answer = self.run_link(data, link, 0);
+        for (place, before) in self.undo.take().into_iter().flatten().rev() {
+            self.set_variable(&place, before).ok()?;
+        }
+        answer.ok()
+    }
+
     /// Asks link `place` of the current rule about all its values.
     fn run_link(&mut self, data: &Data, link: &'p Link, place: usize) -> Result<bool, Failure> {
         if link.action {
@@ -142,10 +171,9 @@ impl<'p> State<'p> {
         candidates: &mut Vec<Named<'p>>,
     ) -> Result<bool, Failure> {
         if let (Some(filter), Some(sieve)) = (&self.ruleset.program.filter, &link.sieve)
-            && let Some(audience) = sieve.audience
-            && !self.explained
+            && self.is_sifted(sieve)
         {
-            self.sift(data, filter, (link, sieve, audience), candidates)?;
+            self.sift(data, filter, (link, sieve.check), candidates);
             let any = self.judge(data, link, place, candidates)?;
             if !any {
                 self.none_matched(filter.words(), sieve.check);
@@ -401,8 +429,8 @@ impl<'p> State<'p> {
         });
     }
 
-    /// Does what a full match asks for; `step` is the next of the phase's program.
-    fn conclude(&mut self, data: &Data, rule: &'p Rule, step: usize) -> Next {
+    /// Does what a full match asks for.
+    fn conclude(&mut self, data: &Data, rule: &'p Rule) -> Next {
         match &rule.outcome {
             Outcome::Pass => {}
             Outcome::Allow(allow) => {
@@ -426,10 +454,7 @@ impl<'p> State<'p> {
                 }
             }
         }
-        Next::Step(match rule.jump {
-            Some(jump) => jump as usize,
-            None => step + rule.skip as usize,
-        })
+        rule.jump.map_or(Next::Rule, Next::Jump)
     }
 }
 

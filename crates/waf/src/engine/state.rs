@@ -5,12 +5,14 @@ use std::time::Instant;
 use super::Failure;
 use super::bag::{Bag, Value};
 use super::collections::Bound;
+use super::course::Course;
 use super::data::Data;
 use super::forms::Forms;
 use super::sights::Sights;
 use super::text::{Named, Text};
 use super::work::{Work, pass};
 use crate::bits::RuleBits;
+use crate::filter::Filter;
 use crate::limits;
 use crate::operator::{Captures, MAX_CAPTURES};
 use crate::overlay::{Mode, Overlay};
@@ -32,8 +34,12 @@ pub(super) struct State<'p> {
     pub(super) overlay: &'p Overlay,
     pub(super) started: Instant,
     pub(super) now_unix_us: u64,
+    /// What runs before any request has run, and what of the rules is left.
+    pub(super) course: Option<&'p Course>,
+    /// Whether phase 1 has begun.
+    pub(super) opened: bool,
     /// TX variables that have a slot.
-    slots: Vec<Option<Value>>,
+    slots: Vec<Slot>,
     /// TX variables that have none, and the other collections.
     bags: Vec<(Variable, Bag)>,
     pub(super) forms: Forms,
@@ -71,7 +77,7 @@ pub(super) struct State<'p> {
 /// Memory of a state that another can use. Nothing of a transaction is in it.
 #[derive(Debug, Default)]
 pub(super) struct StateRoom {
-    slots: Vec<Option<Value>>,
+    slots: Vec<Slot>,
     forms: Forms,
     sights: Sights,
     matched: Vec<Named<'static>>,
@@ -81,8 +87,21 @@ pub(super) struct StateRoom {
 impl StateRoom {
     /// Bytes of the parts that grow with the request.
     pub(super) fn bytes(&self) -> usize {
-        self.forms.room() + (self.matched.capacity() + self.candidates.capacity()) * size_of::<Named<'_>>()
+        self.forms.room()
+            + self.sights.room()
+            + (self.matched.capacity() + self.candidates.capacity()) * size_of::<Named<'_>>()
     }
+}
+
+/// A TX variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Slot {
+    /// As the course's opening left it.
+    Opening,
+    Unset,
+    Set(Value),
+    /// The tenant's to choose, and no rule's to change.
+    Pinned(Value),
 }
 
 /// Where a variable that rules set is kept.
@@ -97,16 +116,19 @@ pub(super) enum Place {
 impl<'p> State<'p> {
     pub(super) fn new(ruleset: &'p Ruleset, overlay: &'p Overlay, now_unix_us: u64, room: StateRoom) -> Self {
         let StateRoom { mut slots, forms, mut sights, matched, candidates } = room;
-        slots.resize(ruleset.program.names.len(), None);
+        slots.resize(ruleset.program.names.len(), Slot::Opening);
         for (slot, value) in overlay.seeds.iter().filter(|_| overlay.belongs_to(ruleset)) {
-            slots[*slot as usize] = Some(Value::Number(*value));
+            slots[*slot as usize] = Slot::Pinned(Value::Number(*value));
         }
-        sights.start(&ruleset.program);
+        let course = overlay.course.as_deref();
+        sights.start(ruleset.program.filter.as_ref().map_or(0, Filter::words));
         Self {
             ruleset,
             overlay,
             started: Instant::now(),
             now_unix_us,
+            course: course.filter(|_| overlay.belongs_to(ruleset) && ruleset.program.filter.is_some()),
+            opened: false,
             slots,
             bags: Vec::new(),
             forms,
@@ -132,6 +154,13 @@ impl<'p> State<'p> {
             explained: false,
             record: Record::default(),
         }
+    }
+
+    /// Goes through all rules instead; none has run yet.
+    pub(super) fn drop_course(&mut self) {
+        self.course = None;
+        self.forms.clear();
+        self.sights.start(self.ruleset.program.filter.as_ref().map_or(0, Filter::words));
     }
 
     /// Ends: gives the record, and the room for the next transaction.
@@ -166,16 +195,26 @@ impl<'p> State<'p> {
     }
 
     pub(super) fn slot(&self, slot: u32) -> Option<&Value> {
-        self.slots[slot as usize].as_ref()
+        match &self.slots[slot as usize] {
+            Slot::Opening => self.course?.opening[slot as usize].as_ref(),
+            Slot::Unset => None,
+            Slot::Set(value) | Slot::Pinned(value) => Some(value),
+        }
+    }
+
+    /// TX variables by slot, but for those that are pinned.
+    pub(super) fn opening(&self) -> Box<[Option<Value>]> {
+        let of = |slot: &Slot| match slot {
+            Slot::Set(value) => Some(value.clone()),
+            Slot::Opening | Slot::Unset | Slot::Pinned(_) => None,
+        };
+        self.slots.iter().map(of).collect()
     }
 
     /// TX variables with a slot that are set.
     pub(super) fn slots(&self) -> impl Iterator<Item = (&'p [u8], &Value)> {
         let names = &self.ruleset.program.names;
-        self.slots
-            .iter()
-            .enumerate()
-            .filter_map(|(slot, value)| Some((names.name(slot as u32), value.as_ref()?)))
+        (0..self.slots.len() as u32).filter_map(|slot| Some((names.name(slot), self.slot(slot)?)))
     }
 
     /// The variables of `collection` that have no slot.
@@ -217,9 +256,11 @@ impl<'p> State<'p> {
         }
         self.note_for_undo(place);
         match place {
-            Place::Slot(slot) if self.overlay.seeds.iter().any(|(pinned, _)| pinned == slot) => Ok(()),
             Place::Slot(slot) => {
-                self.slots[*slot as usize] = value;
+                let slot = &mut self.slots[*slot as usize];
+                if !matches!(slot, Slot::Pinned(_)) {
+                    *slot = value.map_or(Slot::Unset, Slot::Set);
+                }
                 Ok(())
             }
             Place::Member(collection, name) => {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::bits::RuleBits;
 use crate::compile::{compile_own, exception_target};
-use crate::engine::WorkBudget;
+use crate::engine::{Course, WorkBudget};
 use crate::error::{OverlayError, OverlayErrors, Part};
 use crate::limits;
 use crate::program::{Exception, Select};
@@ -99,6 +99,8 @@ pub struct Overlay {
     pub(crate) moded: Option<Box<Moded>>,
     /// TX variables that are set before phase 1 and that no rule can change.
     pub(crate) seeds: Box<[(u32, i64)]>,
+    /// What is decided before there is a request; shared with overlays for which it is the same.
+    pub(crate) course: Option<Arc<Course>>,
     /// The tenant's own rules: a rule set of its own, with an overlay that changes nothing of it.
     pub(crate) own: Option<Arc<(Ruleset, Overlay)>>,
 }
@@ -153,7 +155,11 @@ impl Overlay {
                 errors.note(Part::Rules, own);
             }
         }
-        if errors.is_empty() { Ok(overlay) } else { Err(errors) }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        overlay.course = ruleset.course(&overlay);
+        Ok(overlay)
     }
 
     fn plain(ruleset: &Ruleset, mode: Mode, levels: Levels) -> Self {
@@ -167,6 +173,7 @@ impl Overlay {
             conditional: Vec::new(),
             moded: None,
             seeds: seeds(ruleset, levels),
+            course: None,
             own: None,
         }
     }

@@ -5,6 +5,7 @@
 mod bodies;
 mod collections;
 mod common;
+mod course;
 mod crs;
 mod errors;
 mod explain;
