@@ -7,6 +7,7 @@ mod check;
 mod firewall;
 mod pool;
 mod route;
+mod tls;
 
 pub use baseline::{Baseline, RuleSelection};
 pub use firewall::{
@@ -19,6 +20,11 @@ pub use pool::{
 };
 pub use route::{
     Action, BodySize, Forward, HeaderCondition, PathPattern, Redirect, Respond, Route, Timeout, Timeouts,
+};
+
+pub use tls::{
+    ClientAuth, ClientAuthMode, ExpiredCrl, ForwardClientCert, Hsts, KeyPair, OperatorTls, TicketRotation,
+    Tls, TlsInForce,
 };
 
 use schemars::JsonSchema;
@@ -35,6 +41,9 @@ pub struct Desired {
     /// detection rules are pinned.
     #[serde(default, skip_serializing_if = "Baseline::is_empty")]
     pub baseline: Baseline,
+    /// The operator's: TLS of all tenants.
+    #[serde(default, skip_serializing_if = "OperatorTls::is_empty")]
+    pub tls: OperatorTls,
     /// The tenants.
     pub tenants: Vec<Tenant>,
 }
@@ -51,6 +60,9 @@ pub struct Tenant {
     /// Certificates for those host names.
     #[serde(default)]
     pub certificates: Vec<Certificate>,
+    /// TLS of all domains.
+    #[serde(default, skip_serializing_if = "Tls::is_empty")]
+    pub tls: Tls,
     /// Sets of backends.
     #[serde(default)]
     pub pools: Vec<Pool>,
@@ -79,6 +91,9 @@ pub struct Domain {
     /// says. Left out: the tenant's first certificate that covers the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<At<Name>>,
+    /// TLS, where it differs from the tenant's.
+    #[serde(default, skip_serializing_if = "Tls::is_empty")]
+    pub tls: Tls,
 }
 
 /// What a domain says in place of a certificate's name to have one ordered; no certificate can have this name.
@@ -101,4 +116,7 @@ pub struct Certificate {
     pub cert_file: At<FilePath>,
     /// PEM file with the private key.
     pub key_file: At<FilePath>,
+    /// DER file with an OCSP response for the certificate, shown to clients while it is current (RFC 6066 section 8).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ocsp_file: Option<At<FilePath>>,
 }

@@ -88,8 +88,7 @@ impl Edge {
         counters: Arc<ProcessCounters>,
     ) -> Result<Self, StartError> {
         let config = Arc::new(config);
-        let tls = Tls::new(snapshots.clone(), config.managed.clone()).map_err(StartError::Tls)?;
-        let tls = Arc::new(tls);
+        let tls = Arc::new(Tls::new(config.managed.clone()).map_err(StartError::Tls)?);
         let shared = Arc::new(Shared::default());
         let (stage, _) = watch::channel(Stage::Serving);
         let epoch = Instant::now();

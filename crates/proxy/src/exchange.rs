@@ -101,6 +101,8 @@ pub(crate) struct OutgoingResponse<'a> {
     pub(crate) head: &'a ResponseHead,
     /// Fields that the edge adds.
     pub(crate) added: &'a Fields,
+    /// Strict-Transport-Security, in place of the backend's own.
+    pub(crate) hsts: Option<&'a str>,
     pub(crate) body: BodyLength,
     /// Answer to `Upgrade`: the connection leaves HTTP after this head.
     pub(crate) upgrade: bool,

@@ -46,6 +46,7 @@ pub(crate) enum Known {
     ProxyConnection,
     ProxyAuthenticate,
     ProxyAuthorization,
+    StrictTransportSecurity,
     Te,
     Trailer,
     TransferEncoding,
@@ -88,6 +89,7 @@ impl Known {
             17 if is(b"x-forwarded-proto") => Self::XForwardedProto,
             18 if is(b"proxy-authenticate") => Self::ProxyAuthenticate,
             19 if is(b"proxy-authorization") => Self::ProxyAuthorization,
+            25 if is(b"strict-transport-security") => Self::StrictTransportSecurity,
             _ => Self::Other,
         }
     }

@@ -4,6 +4,7 @@ mod accept;
 pub mod answer;
 pub mod balance;
 pub mod client_addr;
+mod client_cert;
 mod config;
 mod core;
 mod decode;

@@ -12,6 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 use veloflux_snapshot::compile::stable_hash;
 use veloflux_snapshot::runtime::TenantState;
+use veloflux_snapshot::tls::TlsPolicy;
 use veloflux_snapshot::{Backend, Route, Tenant};
 use veloflux_waf::{Cause, Levels, Match, Record};
 
@@ -63,6 +64,7 @@ pub(crate) struct Observation<'a> {
     upstream_time_us: Option<u64>,
     termination: Termination,
     outcome: Option<Outcome>,
+    hsts: Option<Arc<str>>,
 }
 
 impl<'a> Observation<'a> {
@@ -91,6 +93,7 @@ impl<'a> Observation<'a> {
             // What stands here if the task is cut before it says otherwise.
             termination: Termination::Drained,
             outcome: None,
+            hsts: None,
         }
     }
 
@@ -117,6 +120,15 @@ impl<'a> Observation<'a> {
     pub(crate) fn tenant(&mut self, tenant: &Arc<Tenant>) {
         tenant.state.active.fetch_add(1, Relaxed);
         self.tenant = Some(tenant.clone());
+    }
+
+    /// What answers say of strict transport security: over TLS only (RFC 6797 section 7.2).
+    pub(crate) fn hsts(&mut self, policy: &TlsPolicy) {
+        self.hsts = policy.hsts.clone().filter(|_| self.info.is_tls());
+    }
+
+    pub(crate) fn hsts_value(&self) -> Option<&str> {
+        self.hsts.as_deref()
     }
 
     pub(crate) fn route(&mut self, route: &Route) {
@@ -230,6 +242,7 @@ impl<'a> Observation<'a> {
                 version,
                 sni: self.info.sni.as_deref().map(|sni| masker.text(sni, MAX_HOST)),
                 alpn: self.info.alpn,
+                client_sha256: self.info.client_cert.as_ref().map(|shown| &*shown.sha256),
             }),
             user_agent: head.fields.first(Known::UserAgent).map(|agent| masker.text(agent, MAX_USER_AGENT)),
             waf: self.outcome.as_ref().map(|outcome| WafSummary {

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 
-use veloflux_snapshot::{PathMatch, Route, Snapshot, Tenant};
+use veloflux_snapshot::{HostEntry, PathMatch, Route, Snapshot, Tenant};
 
 use crate::head::RequestHead;
 
@@ -53,14 +53,19 @@ pub(crate) fn host_name(authority: &[u8]) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(name))
 }
 
-/// Finds the tenant of a request's host. `sni` is the name that the TLS connection was opened for.
-pub(crate) fn tenant<'s>(
+/// Finds whose a request's host is. `sni` is the name that the TLS connection was opened for; `None` inside: it named
+/// nobody.
+pub(crate) fn host<'s>(
     snapshot: &'s Snapshot,
     host: &str,
-    sni: Option<&str>,
-) -> Result<&'s Arc<Tenant>, NoSite> {
+    sni: Option<Option<&str>>,
+) -> Result<&'s HostEntry, NoSite> {
     let entry = snapshot.hosts.get(host);
-    if let Some(sni) = sni
+    // Whoever named no host was shown the operator's certificate, which vouches for no tenant.
+    if sni == Some(None) && entry.is_some() {
+        return Err(NoSite::Misdirected);
+    }
+    if let Some(Some(sni)) = sni
         && sni != host
     {
         // A coalesced HTTP/2 connection (RFC 9113 section 9.1.1) may ask for another name of the same tenant,
@@ -70,7 +75,7 @@ pub(crate) fn tenant<'s>(
             return Err(NoSite::Misdirected);
         }
     }
-    Ok(&entry.ok_or(NoSite::UnknownHost)?.tenant)
+    entry.ok_or(NoSite::UnknownHost)
 }
 
 /// Finds the route of a request within its tenant: the first that fits, in the compiled order.

@@ -11,6 +11,7 @@ use veloflux_waf::Connection;
 use crate::accept::ConnectionInfo;
 use crate::answer::{self, Rejection};
 use crate::client_addr;
+use crate::client_cert;
 use crate::core::Core;
 use crate::exchange::{self, Client, Clock, OutgoingResponse};
 use crate::firewall::{Inspection, Refusal};
@@ -50,13 +51,17 @@ async fn stages<'s, C: Client>(
         fields.push(b"Content-Type", b"application/octet-stream");
         return own_response(client, 200, fields, answer.as_bytes(), &answer_clock(observed), observed).await;
     }
-    let tenant = route::tenant(snapshot, &host, info.sni.as_deref())?;
+    let entry = route::host(snapshot, &host, info.is_tls().then_some(info.sni.as_deref()))?;
+    let tenant = &entry.tenant;
     observed.tenant(tenant);
     if let Some(port) = info.redirect {
         return redirect_to_https(port, head, client, &host, observed).await;
     }
+    observed.hsts(&entry.tls);
+    let client_cert = client_cert::verified(info, entry)?;
     let site = route::route(tenant, &host, route::normal_path(head.path()), head)?;
     observed.route(site.route);
+    client_cert::admit(site.route, client_cert)?;
 
     let chain = client_addr::walk(
         &core.config.trusted_proxies,
@@ -86,6 +91,7 @@ async fn stages<'s, C: Client>(
                 strip_prefix: strip_prefix.as_deref(),
                 host: &host,
                 chain: &chain,
+                client_cert: client_cert.zip(entry.tls.client_auth.as_ref().map(|asked| asked.forward)),
                 gathered: &body.bytes,
                 complete: body.complete,
             };
@@ -238,7 +244,14 @@ async fn own_response<C: Client>(
     }
     let length = if body.is_empty() { BodyLength::None } else { BodyLength::Known(body.len() as u64) };
     let head = ResponseHead { status, body: length, ..ResponseHead::default() };
-    client.start(&OutgoingResponse { status, head: &head, added: &fields, body: length, upgrade: false })?;
+    client.start(&OutgoingResponse {
+        status,
+        head: &head,
+        added: &fields,
+        hsts: observed.hsts_value(),
+        body: length,
+        upgrade: false,
+    })?;
     observed.status = status;
     exchange::send_all(client, body, clock).await?;
     exchange::end(client, clock).await?;

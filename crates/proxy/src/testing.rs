@@ -69,6 +69,7 @@ pub(crate) fn snapshot_of(pools: Vec<Pool>) -> Arc<Snapshot> {
         methods: Vec::new(),
         headers: Vec::new(),
         action: Action::Forward { pool: Arc::new(pool), strip_prefix: None },
+        require_client_certificate: false,
         max_body_bytes: 0,
         timeouts: Timeouts {
             connect: Duration::from_secs(1),
@@ -81,6 +82,7 @@ pub(crate) fn snapshot_of(pools: Vec<Pool>) -> Arc<Snapshot> {
     let tenant = Tenant {
         routes: routes.collect(),
         certificates: Vec::new(),
+        revocation_lists: Vec::new(),
         state: Registry::default().tenant(&id),
         id,
     };
@@ -88,6 +90,7 @@ pub(crate) fn snapshot_of(pools: Vec<Pool>) -> Arc<Snapshot> {
         revision: 1,
         tenants: vec![Arc::new(tenant)],
         hosts: HostTable::default(),
+        default_tls: None,
         managed: Vec::new(),
     })
 }

@@ -8,13 +8,18 @@
 //! document order. A route with both exact and wildcard hosts stands in both places.
 
 mod certificate;
+mod chain;
+mod client_auth;
 mod firewall;
+mod ocsp;
 mod pool;
 mod ring;
 mod route;
+mod tls;
 mod verify;
 
 pub use certificate::check_issued;
+pub use ocsp::{CertStatus, OcspResponse, SingleResponse};
 pub use ring::{MAX_RING_POINTS, stable_hash};
 pub use verify::AcceptsAnyCertificateDangerously;
 
@@ -25,16 +30,18 @@ use std::time::SystemTime;
 
 use rustls::crypto::CryptoProvider;
 use rustls_pki_types::CertificateDer;
-use veloflux_model::desired::{self, Baseline, Desired, FirewallMode};
+use veloflux_model::desired::{self, Baseline, Desired, FirewallMode, KeyPair, OperatorTls, Tls};
 use veloflux_model::located::Position;
-use veloflux_model::value::Hostname;
-use veloflux_model::{Document, Problem, Report};
+use veloflux_model::value::{FilePath, Hostname};
+use veloflux_model::{At, Document, Problem, Report};
 use veloflux_waf::{Ruleset, Tunable};
 
 use crate::managed::{IssuedCertificates, ManagedDomain};
 use crate::runtime::Registry;
+use crate::tls::RevocationList;
 use crate::{HostEntry, HostTable, Pool, Snapshot, Tenant};
 use certificate::{Loaded, LoadedCertificates};
+use tls::TenantTls;
 use verify::Verifiers;
 
 /// What a desired state refers to but does not hold.
@@ -95,12 +102,30 @@ impl fmt::Debug for Inputs {
 
 /// Every file that `state` names, as written there.
 pub fn files_named(state: &Desired) -> BTreeSet<&str> {
-    let certificates = state.tenants.iter().flat_map(|tenant| &tenant.certificates);
-    let pairs =
-        certificates.flat_map(|certificate| [certificate.cert_file.as_str(), certificate.key_file.as_str()]);
-    let pools = state.tenants.iter().flat_map(|tenant| &tenant.pools);
-    let authorities = pools.filter_map(|pool| Some(pool.tls.as_ref()?.ca_file.as_ref()?.as_str()));
-    pairs.chain(authorities).collect()
+    let mut named: Vec<&At<FilePath>> = Vec::new();
+    named.extend(state.tls.default_certificate.iter().flat_map(pair_files));
+    for tenant in &state.tenants {
+        for certificate in &tenant.certificates {
+            named.extend([&certificate.cert_file, &certificate.key_file]);
+            named.extend(&certificate.ocsp_file);
+        }
+        for tls in tenant.domains.iter().map(|domain| &domain.tls).chain([&tenant.tls]) {
+            named.extend(client_auth_files(tls));
+        }
+        for tls in tenant.pools.iter().filter_map(|pool| pool.tls.as_ref()) {
+            named.extend(&tls.ca_file);
+            named.extend(tls.client_certificate.iter().flat_map(pair_files));
+        }
+    }
+    named.into_iter().map(|path| path.as_str()).collect()
+}
+
+fn pair_files(pair: &KeyPair) -> [&At<FilePath>; 2] {
+    [&pair.cert_file, &pair.key_file]
+}
+
+fn client_auth_files(tls: &Tls) -> impl Iterator<Item = &At<FilePath>> {
+    tls.client_auth.iter().flat_map(|client_auth| client_auth.ca_file.iter().chain(&client_auth.crl_files))
 }
 
 /// The versions of rule sets that `state` uses; `None` stands for the active one.
@@ -132,27 +157,44 @@ pub fn compile(
     revision: u64,
 ) -> Result<Snapshot, Report> {
     Report::none_or(&inputs.state_file, state.problems())?;
-    let mut compiler = Compiler::new(&state.baseline, inputs, registry);
+    let mut compiler = Compiler::new(state, inputs, registry);
+    let default_tls = compiler.default_tls();
     let mut tenants = Vec::with_capacity(state.tenants.len());
     let mut hosts = HostTable::default();
     let mut managed = Vec::new();
     for tenant in &state.tenants {
-        let compiled = Arc::new(compiler.tenant(tenant));
-        for (host, certificate) in compiler.domains(tenant) {
-            hosts.insert(host.as_str(), HostEntry { tenant: compiled.clone(), certificate });
-        }
-        let ordered =
-            tenant.domains.iter().filter(|domain| domain.is_managed()).map(|domain| ManagedDomain {
-                tenant: compiled.id.clone(),
-                host: domain.host.as_str().into(),
-                certificate: None,
+        let TenantTls { domains, revocation_lists } = compiler.tenant_tls(tenant);
+        let compiled = Arc::new(compiler.tenant(tenant, revocation_lists));
+        let mut configs = HashMap::new();
+        for (domain, ((host, certificate), tls)) in
+            tenant.domains.iter().zip(compiler.domains(tenant).into_iter().zip(domains))
+        {
+            if domain.is_managed() {
+                managed.push(ManagedDomain {
+                    tenant: compiled.id.clone(),
+                    host: host.as_str().into(),
+                    certificate: None,
+                    unshown: tls.unshown(),
+                });
+            }
+            // Host names with the same certificate and policy share a configuration.
+            let config = certificate.as_ref().and_then(|certificate| {
+                let made = || tls.showing(certificate);
+                configs.entry((Arc::as_ptr(certificate), Arc::as_ptr(&tls))).or_insert_with(made).clone()
             });
-        managed.extend(ordered);
+            let entry = HostEntry {
+                tenant: compiled.clone(),
+                certificate: certificate.map(|certificate| certificate.key.clone()),
+                config,
+                tls: tls.policy.clone(),
+            };
+            hosts.insert(host.as_str(), entry);
+        }
         tenants.push(compiled);
     }
     Report::none_or(&inputs.state_file, compiler.problems)?;
     tenants.sort_by(|a, b| a.id.cmp(&b.id));
-    let mut snapshot = Snapshot { revision, tenants, hosts, managed };
+    let mut snapshot = Snapshot { revision, tenants, hosts, managed, default_tls };
     if let Some(ManagedInputs { issued, .. }) = &inputs.managed {
         snapshot.take_issued(issued);
     }
@@ -162,25 +204,30 @@ pub fn compile(
 /// What is gathered and shared while one state is compiled.
 struct Compiler<'a> {
     baseline: &'a Baseline,
+    operator_tls: &'a OperatorTls,
     inputs: &'a Inputs,
     registry: &'a Registry,
     provider: Arc<CryptoProvider>,
     certificates: LoadedCertificates<'a>,
     verifiers: Verifiers<'a>,
+    /// What the pools of the tenant at hand show to their backends.
+    pool_certificates: Vec<crate::Certificate>,
     /// What tenants may tune, by version of the rule set.
     tunable: HashMap<String, Arc<Tunable>>,
     problems: Vec<Problem>,
 }
 
 impl<'a> Compiler<'a> {
-    fn new(baseline: &'a Baseline, inputs: &'a Inputs, registry: &'a Registry) -> Self {
+    fn new(state: &'a Desired, inputs: &'a Inputs, registry: &'a Registry) -> Self {
         Self {
-            baseline,
+            baseline: &state.baseline,
+            operator_tls: &state.tls,
             inputs,
             registry,
             provider: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
             certificates: LoadedCertificates::default(),
             verifiers: Verifiers::default(),
+            pool_certificates: Vec::new(),
             tunable: HashMap::new(),
             problems: Vec::new(),
         }
@@ -190,24 +237,25 @@ impl<'a> Compiler<'a> {
         self.problems.push(Problem::new(position, message).hint(hint));
     }
 
-    fn tenant(&mut self, tenant: &'a desired::Tenant) -> Tenant {
+    fn tenant(&mut self, tenant: &'a desired::Tenant, revocation_lists: Vec<RevocationList>) -> Tenant {
         let id: Arc<str> = tenant.name.as_str().into();
-        let certificates = self.certificates(&id, tenant);
+        let mut certificates = self.certificates(&id, tenant);
         let pools: HashMap<&str, Arc<Pool>> = tenant
             .pools
             .iter()
             .filter_map(|pool| Some((pool.name.as_str(), Arc::new(self.pool(&id, pool)?))))
             .collect();
+        certificates.append(&mut self.pool_certificates);
         let routes = self.routes(tenant, &pools);
         let state = self.registry.tenant(&id);
-        Tenant { id, routes, certificates, state }
+        Tenant { id, routes, certificates, revocation_lists, state }
     }
 
     /// The tenant's host names with the certificate to present for each.
     ///
     /// A tenant without certificates serves all its names on plain listeners only. Once it has one, a name that none
     /// covers is an error: it would be missing from TLS listeners without a word.
-    fn domains(&mut self, tenant: &'a desired::Tenant) -> Vec<(&'a Hostname, Option<crate::TlsCertificate>)> {
+    fn domains(&mut self, tenant: &'a desired::Tenant) -> Vec<(&'a Hostname, Option<Arc<Loaded>>)> {
         let loaded: Vec<(&str, Option<Arc<Loaded>>)> = tenant
             .certificates
             .iter()
@@ -241,14 +289,14 @@ impl<'a> Compiler<'a> {
                     }
                     found
                 };
-                (host, certificate.map(|loaded| loaded.key.clone()))
+                (host, certificate)
             })
             .collect()
     }
 
     /// Reports a domain whose certificate nobody can order.
     fn can_be_ordered(&mut self, domain: &desired::Domain) {
-        let at = domain.certificate.as_ref().map_or(domain.host.position(), veloflux_model::At::position);
+        let at = domain.certificate.as_ref().map_or(domain.host.position(), At::position);
         let host = &domain.host;
         match &self.inputs.managed {
             None => {
@@ -264,11 +312,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// A file's content, or a report that it cannot be read.
-    fn file(
-        &mut self,
-        key: &str,
-        path: &'a veloflux_model::At<veloflux_model::value::FilePath>,
-    ) -> Option<&'a [u8]> {
+    fn file(&mut self, key: &str, path: &'a At<FilePath>) -> Option<&'a [u8]> {
         match self.inputs.files.get(path.as_str()) {
             Some(Ok(content)) => Some(content),
             failed => {

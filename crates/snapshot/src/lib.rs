@@ -8,6 +8,7 @@ pub mod compile;
 pub mod managed;
 pub mod publish;
 pub mod runtime;
+pub mod tls;
 
 pub use compile::{Inputs, Lapsed, compile};
 pub use publish::{CachedReader, Publisher, Reader};
@@ -30,15 +31,25 @@ pub struct Snapshot {
     pub hosts: HostTable<HostEntry>,
     /// The domains whose certificates are ordered and renewed by themselves.
     pub managed: Vec<ManagedDomain>,
+    /// What TLS clients that ask for nobody's name are shown; `None`: an alert.
+    pub default_tls: Option<tls::DefaultTls>,
 }
+
+/// Stands for the tenant where a thing belongs to none.
+pub const NOBODY: &str = "_none";
 
 impl Snapshot {
     /// The same desired state as the next revision, with what has been issued since.
     #[must_use]
     pub fn with_issued(&self, issued: &IssuedCertificates) -> Self {
-        let Self { revision, tenants, hosts, managed } = self;
-        let (tenants, hosts, managed) = (tenants.clone(), hosts.clone(), managed.clone());
-        let mut next = Self { revision: revision + 1, tenants, hosts, managed };
+        let Self { revision, tenants, hosts, managed, default_tls } = self;
+        let mut next = Self {
+            revision: revision + 1,
+            tenants: tenants.clone(),
+            hosts: hosts.clone(),
+            managed: managed.clone(),
+            default_tls: default_tls.clone(),
+        };
         next.take_issued(issued);
         next
     }
@@ -46,11 +57,28 @@ impl Snapshot {
     /// Gives every managed domain the certificate that was issued for it.
     fn take_issued(&mut self, issued: &IssuedCertificates) {
         for domain in &mut self.managed {
-            domain.certificate = issued.get(&domain.tenant, &domain.host).cloned();
-            if let Some(entry) = self.hosts.pattern_mut(&domain.host) {
-                entry.certificate = domain.certificate.as_ref().map(|issued| issued.key.clone());
+            let Some(next) = issued.get(&domain.tenant, &domain.host) else { continue };
+            let (entry, unshown) = (self.hosts.pattern_mut(&domain.host), domain.unshown.as_ref());
+            let known = domain.certificate.as_ref().map(|issued| &issued.certificate.key);
+            if known.is_some_and(|known| Arc::ptr_eq(known, &next.certificate.key)) {
+                continue;
             }
+            if let (Some(entry), Some(unshown)) = (entry, unshown) {
+                entry.config = Some(tls::showing(unshown, &next.certificate.key, None));
+                entry.certificate = Some(next.certificate.key.clone());
+            }
+            domain.certificate = Some(next.clone());
         }
+    }
+
+    /// Every certificate with its tenant's id, or [`NOBODY`] for the operator's.
+    pub fn certificates(&self) -> impl Iterator<Item = (&str, &Certificate)> {
+        let own = self.default_tls.iter().map(|default| (NOBODY, &default.certificate));
+        let of = |tenant| move |certificate| (tenant, certificate);
+        let uploaded =
+            self.tenants.iter().flat_map(move |tenant| tenant.certificates.iter().map(of(&*tenant.id)));
+        let issued = self.managed.iter().filter_map(|domain| domain.certificate.as_ref());
+        own.chain(uploaded).chain(issued.map(|issued| (&*issued.tenant, &issued.certificate)))
     }
 
     /// The rule sets that some route's firewall runs, each once.
@@ -85,15 +113,20 @@ pub struct HostEntry {
     pub tenant: Arc<Tenant>,
     /// The certificate to present; `None` where the name is served on plain listeners only.
     pub certificate: Option<TlsCertificate>,
+    /// What a TLS handshake for the name runs with; there where a certificate is.
+    pub config: Option<Arc<rustls::ServerConfig>>,
+    /// What holds for connections to the name.
+    pub tls: Arc<tls::TlsPolicy>,
 }
 
 impl std::fmt::Debug for HostEntry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { tenant, certificate } = self;
+        let Self { tenant, certificate, config: _, tls } = self;
         f.debug_struct("HostEntry")
             .field("tenant", &tenant.id)
             .field("has_certificate", &certificate.is_some())
-            .finish()
+            .field("tls", tls)
+            .finish_non_exhaustive()
     }
 }
 
@@ -144,8 +177,11 @@ pub struct Tenant {
     pub id: Arc<str>,
     /// Routes in the order in which they are tried: the compiler sorts the most specific first.
     pub routes: Vec<Route>,
-    /// Certificates in the order of the desired state, those that no host name uses included.
+    /// Certificates in the order of the desired state, those that no host name uses included; then those that pools show
+    /// to their backends, as `pool:NAME`.
     pub certificates: Vec<Certificate>,
+    /// Revocation lists of client certificates, ordered by file.
+    pub revocation_lists: Vec<tls::RevocationList>,
     /// Counters that outlive the snapshot.
     pub state: Arc<TenantState>,
 }
@@ -155,24 +191,42 @@ pub struct Tenant {
 pub struct Certificate {
     /// Its name, unique within its tenant.
     pub name: Arc<str>,
-    /// The file that it came from, as written in the desired state.
+    /// The file that it came from, as written in the desired state; or the URL of the directory that issued it.
     pub file: Arc<str>,
     /// End of the validity of the certificate or of the intermediate that ends first, in seconds since 1970.
     pub not_after_unix_s: i64,
     /// Why clients refuse it, in words: when the snapshot was compiled it had expired, or was not valid yet.
     pub lapsed: Option<Arc<str>>,
+    /// Who issued the certificate, where its own certificate ought to be in the file and is not: some clients will refuse.
+    pub missing_issuer: Option<Arc<str>>,
+    /// Whether it was ordered and is renewed by itself.
+    pub is_ordered: bool,
+    /// Until when the OCSP response is shown, in seconds since 1970; `None`: there is none.
+    pub ocsp_next_update_unix_s: Option<i64>,
     /// The chain and its key.
     pub key: TlsCertificate,
 }
 
 impl std::fmt::Debug for Certificate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, file, not_after_unix_s, lapsed, key: _ } = self;
+        let Self {
+            name,
+            file,
+            not_after_unix_s,
+            lapsed,
+            missing_issuer,
+            is_ordered,
+            ocsp_next_update_unix_s,
+            key: _,
+        } = self;
         f.debug_struct("Certificate")
             .field("name", name)
             .field("file", file)
             .field("not_after_unix_s", not_after_unix_s)
             .field("lapsed", lapsed)
+            .field("missing_issuer", missing_issuer)
+            .field("is_ordered", is_ordered)
+            .field("ocsp_next_update_unix_s", ocsp_next_update_unix_s)
             .finish_non_exhaustive()
     }
 }
@@ -192,6 +246,8 @@ pub struct Route {
     pub headers: Vec<(Box<str>, Option<Box<str>>)>,
     /// What to do.
     pub action: Action,
+    /// Whether clients without a verified certificate are refused.
+    pub require_client_certificate: bool,
     /// Longest request body accepted, in bytes; over it 413.
     pub max_body_bytes: u64,
     /// Time limits.

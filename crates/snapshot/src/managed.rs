@@ -10,34 +10,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use arc_swap::ArcSwap;
+use rustls::ServerConfig;
 
-use crate::TlsCertificate;
+use crate::{Certificate, TlsCertificate};
 
 /// The protocol by which an authority asks for a challenge's certificate (RFC 8737 section 6.2).
 pub const ACME_TLS_ALPN: &[u8] = b"acme-tls/1";
 
 /// A certificate that was issued for one domain of one tenant.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct IssuedCertificate {
     /// The tenant that it was ordered for; no other is served with it.
     pub tenant: Arc<str>,
-    /// The domain, as the tenant wrote it.
-    pub host: Arc<str>,
-    /// Chain and key.
-    pub key: TlsCertificate,
-    /// End of its validity, or of the intermediate that ends first, in seconds since 1970.
-    pub not_after_unix_s: i64,
-}
-
-impl fmt::Debug for IssuedCertificate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tenant, host, key: _, not_after_unix_s } = self;
-        f.debug_struct("IssuedCertificate")
-            .field("tenant", tenant)
-            .field("host", host)
-            .field("not_after_unix_s", not_after_unix_s)
-            .finish_non_exhaustive()
-    }
+    /// The certificate; its name is the domain, as the tenant wrote it.
+    pub certificate: Certificate,
 }
 
 /// Issued certificates by tenant and domain.
@@ -52,7 +38,7 @@ impl IssuedCertificates {
 
     /// Adds a certificate, in place of the domain's last one.
     pub fn insert(&mut self, certificate: IssuedCertificate) {
-        self.0.insert((certificate.tenant.clone(), certificate.host.clone()), certificate);
+        self.0.insert((certificate.tenant.clone(), certificate.certificate.name.clone()), certificate);
     }
 }
 
@@ -65,6 +51,8 @@ pub struct ManagedDomain {
     pub host: Arc<str>,
     /// What is served; `None`: nothing was issued yet, and TLS clients are refused.
     pub certificate: Option<IssuedCertificate>,
+    /// What handshakes for the domain run with, but for the certificate.
+    pub(crate) unshown: Option<Arc<ServerConfig>>,
 }
 
 /// The answer to a challenge over HTTP.

@@ -54,7 +54,9 @@ pub(crate) fn run(args: &Certificates) -> Outcome {
             "{:<20} {:<32} {:<20} {:<20} {:<40} last error",
             "tenant", "certificate", "not after", "next renewal", "source"
         );
-        rows.iter().for_each(|row| println!("{row}"));
+        for row in &rows {
+            println!("{row}");
+        }
     }
     Ok(())
 }

@@ -238,6 +238,15 @@ fn folder_of(path: &Path) -> PathBuf {
 fn warn_of_lapsed(snapshot: &Snapshot) {
     for tenant in &snapshot.tenants {
         for certificate in &tenant.certificates {
+            if let Some(issuer) = &certificate.missing_issuer {
+                tracing::warn!(
+                    tenant = &*tenant.id,
+                    certificate = &*certificate.name,
+                    file = &*certificate.file,
+                    %issuer,
+                    "the file lacks the issuer's certificate: clients that do not know it will refuse this one"
+                );
+            }
             if let Some(why) = &certificate.lapsed {
                 tracing::warn!(
                     tenant = &*tenant.id,

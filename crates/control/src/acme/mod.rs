@@ -181,7 +181,7 @@ fn newest(
     mut stored: Vec<(StoredCertificate, IssuedCertificate)>,
 ) -> Vec<(StoredCertificate, IssuedCertificate)> {
     stored.sort_by(|(a, a_issued), (b, b_issued)| {
-        let end = b_issued.not_after_unix_s.cmp(&a_issued.not_after_unix_s);
+        let end = b_issued.certificate.not_after_unix_s.cmp(&a_issued.certificate.not_after_unix_s);
         (&a.tenant, &a.host).cmp(&(&b.tenant, &b.host)).then(end)
     });
     stored.dedup_by(|(b, _), (a, _)| (&a.tenant, &a.host) == (&b.tenant, &b.host));

@@ -285,7 +285,7 @@ impl State {
             tenant = stored.tenant,
             domain = stored.host,
             directory = stored.directory,
-            not_after_unix_s = issued.not_after_unix_s,
+            not_after_unix_s = issued.certificate.not_after_unix_s,
             renew_unix_s,
             "a certificate was issued"
         );
@@ -397,7 +397,7 @@ impl State {
 }
 
 fn held(stored: &StoredCertificate, issued: &IssuedCertificate, percent: u64) -> Option<Held> {
-    let life = Life::of(issued.key.cert.first()?)?;
+    let life = Life::of(issued.certificate.key.cert.first()?)?;
     let renew_unix_s = life.renew_unix_s(percent);
     Some(Held { directory: stored.directory.clone(), life, renew_unix_s })
 }

@@ -116,7 +116,7 @@ impl StoredCertificate {
     pub(super) fn check(&self) -> Result<IssuedCertificate, String> {
         let host: Hostname = self.host.parse().map_err(|_| "its domain is not a host name".to_owned())?;
         let tenant: Arc<str> = self.tenant.as_str().into();
-        check_issued(&tenant, &host, self.chain_pem.as_bytes(), self.key_pem.as_bytes())
+        check_issued(&tenant, &host, &self.directory, self.chain_pem.as_bytes(), self.key_pem.as_bytes())
     }
 }
 
@@ -402,7 +402,7 @@ mod tests {
         let (certificates, bad) = read.certificates();
         assert_eq!((certificates.len(), bad.len()), (1, 0));
         assert_eq!(certificates[0].0.key_pem, stored.key_pem);
-        assert_eq!(&*certificates[0].1.host, "acme.example");
+        assert_eq!(&*certificates[0].1.certificate.name, "acme.example");
         read.remove_order(&directory, "acme", "*.acme.example").unwrap();
         read.remove_order(&directory, "acme", "*.acme.example").unwrap();
         assert!(read.order(&directory, "acme", "*.acme.example").unwrap().is_none());

@@ -1,13 +1,15 @@
 //! What must hold between the values of a desired state: names are unique and lead somewhere, every host name has
 //! one owner, choices do not contradict each other. All problems are gathered, none hides another.
 
+mod tls;
+
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::hash::Hash;
 
 use super::{
-    BackendTls, Baseline, CheckType, Desired, Exclusion, Firewall, HealthCheck, MANAGED_CERTIFICATE,
-    PathPattern, Pool, Route, RuleModes, RuleSelection, Tenant,
+    Baseline, CheckType, Desired, Exclusion, Firewall, HealthCheck, MANAGED_CERTIFICATE, PathPattern, Pool,
+    Route, RuleModes, RuleSelection, Tenant,
 };
 use crate::located::{At, Position};
 use crate::problem::{Problem, suggestion};
@@ -41,6 +43,7 @@ impl Document for Desired {
         let owners = check.owners(self);
         for tenant in &self.tenants {
             check.tenant(tenant, &owners);
+            check.tenant_tls(&self.tls, tenant);
             let firewalls = tenant.routes.iter().map(|route| &route.firewall).chain([&tenant.firewall]);
             check.problems.extend(firewalls.flat_map(|firewall| self.baseline.problems(firewall)));
         }
@@ -176,17 +179,6 @@ impl Check {
         }
         if let Some(health) = &pool.health_check {
             self.health_check(pool, health);
-        }
-    }
-
-    fn backend_tls(&mut self, tls: &BackendTls) {
-        if let (false, Some(ca_file)) = (tls.verify, &tls.ca_file) {
-            let hint = "remove `ca_file`, or `verify: false`";
-            self.report(ca_file.position(), "`ca_file` has no effect without verification", hint);
-        }
-        if let Some(name) = tls.server_name.as_ref().filter(|name| name.wildcard_parent().is_some()) {
-            let hint = "write the one name that the backends' certificates carry";
-            self.report(name.position(), "`server_name` cannot be a wildcard", hint);
         }
     }
 

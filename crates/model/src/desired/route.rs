@@ -48,6 +48,9 @@ pub struct Route {
     /// Longest request body, where it differs from the tenant's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_body: Option<BodySize>,
+    /// Refuses requests of clients that have shown no verified certificate, with 403.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_client_certificate: bool,
     /// Firewall policy, where it differs from the tenant's; exclusions add up.
     #[serde(default)]
     pub firewall: Firewall,

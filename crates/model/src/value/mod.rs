@@ -14,6 +14,8 @@ mod period;
 mod rule;
 mod size;
 mod status;
+mod subject_name;
+mod tls_version;
 mod unit;
 mod url;
 
@@ -29,6 +31,8 @@ pub use period::Period;
 pub use rule::{RuleRange, RuleTag, RuleTarget};
 pub use size::ByteSize;
 pub use status::{StatusRange, StatusSet};
+pub use subject_name::{NameKind, SubjectName};
+pub use tls_version::TlsVersion;
 pub use url::ServiceUrl;
 
 use std::fmt::{self, Display};

@@ -32,6 +32,8 @@ pub enum Rejection {
     RequestTimeout,
     /// The host belongs to another tenant than the TLS server name (RFC 9110 section 7.4).
     MisdirectedRequest,
+    /// The host or the route is for clients with a verified certificate only.
+    ClientCertificateRequired,
     /// The host belongs to no tenant.
     UnknownHost,
     /// No route of the tenant matches.
@@ -97,6 +99,7 @@ impl Rejection {
     pub fn status(&self) -> u16 {
         match self {
             Self::BadRequest(_) => 400,
+            Self::ClientCertificateRequired => 403,
             Self::UnknownHost | Self::NoRoute => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
@@ -176,6 +179,10 @@ impl Words {
             Rejection::MisdirectedRequest => {
                 ("Misdirected request", "This connection was made for another host. Connect anew.")
             }
+            Rejection::ClientCertificateRequired => (
+                "Client certificate required",
+                "This address is for clients that show a certificate which this server accepts.",
+            ),
             Rejection::UnknownHost => ("Not found", "No site is served under this name."),
             Rejection::NoRoute => ("Not found", "There is nothing at this address."),
             Rejection::MethodNotAllowed => {
@@ -250,7 +257,7 @@ mod tests {
 
     const ID: &str = "0192f3a4-5b6c-7d8e-9f01-23456789abcd";
 
-    fn every_rejection() -> [(&'static str, Rejection); 19] {
+    fn every_rejection() -> [(&'static str, Rejection); 20] {
         [
             (
                 "bad-request",
@@ -264,6 +271,7 @@ mod tests {
             ("expectation-failed", Rejection::ExpectationFailed),
             ("request-timeout", Rejection::RequestTimeout),
             ("misdirected-request", Rejection::MisdirectedRequest),
+            ("client-certificate-required", Rejection::ClientCertificateRequired),
             ("unknown-host", Rejection::UnknownHost),
             ("no-route", Rejection::NoRoute),
             ("method-not-allowed", Rejection::MethodNotAllowed),

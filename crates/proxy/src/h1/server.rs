@@ -205,6 +205,7 @@ impl H1Client {
                 Known::Upgrade => !response.upgrade,
                 // Ours is among the added fields; a backend that repeats it must not double it.
                 Known::XRequestId => true,
+                Known::StrictTransportSecurity => response.hsts.is_some(),
                 _ => stays_behind(known, name, fields, nominated),
             };
             if !skip {
@@ -213,6 +214,9 @@ impl H1Client {
         }
         for (_, name, value) in response.added.iter() {
             push_field(out, name, value);
+        }
+        if let Some(hsts) = response.hsts {
+            push_field(out, b"Strict-Transport-Security", hsts.as_bytes());
         }
         match delimiter {
             Delimiter::Length(n) => {

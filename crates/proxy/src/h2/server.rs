@@ -227,6 +227,7 @@ impl Client for H2Client {
                 Known::ContentLength => !keeps_length,
                 // Ours is among the added fields; a backend that repeats it must not double it.
                 Known::XRequestId => true,
+                Known::StrictTransportSecurity => outgoing.hsts.is_some(),
                 _ => stays_behind(known, name, fields, nominated),
             };
             if !skip {
@@ -235,6 +236,9 @@ impl Client for H2Client {
         }
         for (_, name, value) in outgoing.added.iter() {
             h2io::append(headers, name, value);
+        }
+        if let Some(hsts) = outgoing.hsts {
+            h2io::append(headers, b"strict-transport-security", hsts.as_bytes());
         }
         if let BodyLength::Known(n) = outgoing.body
             && !bodiless

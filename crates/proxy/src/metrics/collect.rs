@@ -10,8 +10,8 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use veloflux_snapshot::managed::ManagedCounters;
-use veloflux_snapshot::runtime::{DURATION_BOUNDS_US, Histogram, TenantState};
-use veloflux_snapshot::{Backend, Pool, Snapshot};
+use veloflux_snapshot::runtime::{ClientRefusal, DURATION_BOUNDS_US, Histogram, TenantState};
+use veloflux_snapshot::{Backend, Certificate, Pool, Snapshot};
 use veloflux_waf::RuleCost;
 
 use super::{MAX_BACKENDS, MAX_CERTIFICATES, MAX_RULES, MAX_TENANTS, NO_TENANT, OTHER_TENANT, Sources};
@@ -83,6 +83,16 @@ fn tenants(families: &mut Families<'_>, rows: &[(&str, Totals)]) -> fmt::Result 
         totals.waf_undecodable
     })?;
     count("veloflux_rejected", "Requests refused for other reasons", |totals| totals.rejected)?;
+    let refused = rows.iter().flat_map(|(tenant, totals)| {
+        let by_reason = ClientRefusal::ALL.iter().zip(totals.clients_refused);
+        let some = by_reason.filter(|(_, count)| *count > 0);
+        some.map(move |(reason, count)| ([("tenant", *tenant), ("reason", reason.name())], count))
+    });
+    families.counters(
+        "veloflux_client_certificates_refused",
+        "TLS handshakes refused for the client's certificate",
+        refused,
+    )?;
     let mut gauge = |name: &str, help: &str, value: fn(&Totals) -> u64| {
         families.gauges(
             name,
@@ -137,26 +147,29 @@ fn backends(families: &mut Families<'_>, snapshot: &Snapshot, now_ms: u64) -> fm
 }
 
 fn certificates(families: &mut Families<'_>, snapshot: &Snapshot) -> fmt::Result {
-    let mut ends: Vec<_> = snapshot
-        .tenants
-        .iter()
-        .flat_map(|tenant| tenant.certificates.iter().map(move |certificate| (&*tenant.id, certificate)))
-        .map(|(tenant, certificate)| {
-            (certificate.not_after_unix_s, [("tenant", tenant), ("certificate", &*certificate.name)])
-        })
-        .chain(snapshot.managed.iter().filter_map(|domain| {
-            let issued = domain.certificate.as_ref()?;
-            Some((issued.not_after_unix_s, [("tenant", &*domain.tenant), ("certificate", &*domain.host)]))
-        }))
-        .collect();
-    if ends.len() > MAX_CERTIFICATES {
-        ends.select_nth_unstable(MAX_CERTIFICATES);
-        ends.truncate(MAX_CERTIFICATES);
-    }
+    let ends = snapshot.certificates().map(|(tenant, one)| (one.not_after_unix_s, (tenant, one)));
     families.gauges(
         "veloflux_certificate_not_after_seconds",
         "When a certificate, or its intermediate that ends first, expires, in seconds since 1970",
-        ends.into_iter().map(|(end, labels)| (labels, end)),
+        first_to_end(ends).into_iter().map(|(end, (tenant, one))| (labels(tenant, one), end)),
+    )?;
+    let responses = snapshot
+        .certificates()
+        .filter_map(|(tenant, one)| Some((one.ocsp_next_update_unix_s?, (tenant, one))));
+    families.gauges(
+        "veloflux_ocsp_next_update_seconds",
+        "Until when a certificate's OCSP response is shown, in seconds since 1970",
+        first_to_end(responses).into_iter().map(|(end, (tenant, one))| (labels(tenant, one), end)),
+    )?;
+    let lists = snapshot.tenants.iter().flat_map(|tenant| {
+        let ends =
+            tenant.revocation_lists.iter().filter_map(|list| Some((list.next_update_unix_s?, &*list.file)));
+        ends.map(|(end, file)| (end, [("tenant", &*tenant.id), ("file", file)]))
+    });
+    families.gauges(
+        "veloflux_revocation_list_next_update_seconds",
+        "When a revocation list of client certificates ends, in seconds since 1970",
+        first_to_end(lists).into_iter().map(|(end, labels)| (labels, end)),
     )
 }
 
@@ -192,6 +205,20 @@ fn managed(families: &mut Families<'_>, snapshot: &Snapshot, counters: &ManagedC
         "1: nothing is ordered, because what is stored cannot be opened or written",
         i64::from(counters.suspended.load(Relaxed)),
     )
+}
+
+fn labels<'l>(tenant: &'l str, certificate: &'l Certificate) -> [(&'static str, &'l str); 2] {
+    [("tenant", tenant), ("certificate", &certificate.name)]
+}
+
+/// The [`MAX_CERTIFICATES`] that end first.
+fn first_to_end<T>(ends: impl Iterator<Item = (i64, T)>) -> Vec<(i64, T)> {
+    let mut ends: Vec<_> = ends.collect();
+    if ends.len() > MAX_CERTIFICATES {
+        ends.select_nth_unstable_by_key(MAX_CERTIFICATES, |(end, _)| *end);
+        ends.truncate(MAX_CERTIFICATES);
+    }
+    ends
 }
 
 fn condition(pool: &Pool, backend: &Backend, now_ms: u64) -> &'static str {
@@ -282,6 +309,7 @@ struct Totals {
     waf_units: u64,
     waf_over_budget: u64,
     waf_undecodable: u64,
+    clients_refused: [u64; ClientRefusal::ALL.len()],
     rejected: u64,
     collections_entries: u64,
     collections_bytes: u64,
@@ -301,6 +329,9 @@ impl Totals {
         self.waf_undecodable += state.waf_undecodable.load(Relaxed);
         self.waf_over_budget += state.waf_over_budget.load(Relaxed);
         self.waf_detected += state.waf_detected.load(Relaxed);
+        for (total, count) in self.clients_refused.iter_mut().zip(&state.clients_refused) {
+            *total += count.load(Relaxed);
+        }
         self.rejected += state.rejected.load(Relaxed);
         let usage = state.collections.usage();
         self.collections_entries += usage.entries();

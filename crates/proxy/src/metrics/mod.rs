@@ -40,7 +40,7 @@ pub const MAX_RULES: usize = 50;
 pub const OTHER_TENANT: &str = "_other";
 
 /// The label of requests for hosts that are nobody's. No tenant can have this id.
-pub const NO_TENANT: &str = "_none";
+pub const NO_TENANT: &str = veloflux_snapshot::NOBODY;
 
 /// Counters that belong to the process and not to a tenant.
 #[derive(Debug)]

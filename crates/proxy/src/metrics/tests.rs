@@ -27,12 +27,19 @@ fn tenants(count: usize) -> Arc<Snapshot> {
     let registry = Registry::default();
     let tenants = (0..count).map(|number| {
         let id: Arc<str> = format!("t{number:04}").into();
-        Arc::new(Tenant { routes: Vec::new(), certificates: Vec::new(), state: registry.tenant(&id), id })
+        Arc::new(Tenant {
+            routes: Vec::new(),
+            certificates: Vec::new(),
+            revocation_lists: Vec::new(),
+            state: registry.tenant(&id),
+            id,
+        })
     });
     Arc::new(Snapshot {
         revision: 7,
         tenants: tenants.collect(),
         hosts: HostTable::default(),
+        default_tls: None,
         managed: Vec::new(),
     })
 }

@@ -286,6 +286,7 @@ mod tests {
             tls: Some(TlsSession {
                 version: "1.3",
                 sni: Some(masker.text("shop.acme.example", 255)),
+                client_sha256: None,
                 alpn: Some("http/1.1"),
             }),
             user_agent: Some(

@@ -1,6 +1,7 @@
 //! `veloflux serve`: the life of a serving process, from its files to its drain.
 
 pub(crate) mod edge;
+mod expiry;
 mod open_files;
 mod ordering;
 mod reload;
@@ -78,10 +79,12 @@ async fn serve(signals: &mut Signals, reloads: &Reloads, logs: &Logs) {
             logs.reopen();
         }
     };
+    let snapshots = reloads.reader();
     tokio::select! {
         () = stop.told() => {}
         () = changes => {}
         () = rotations => {}
+        () = expiry::watch(&snapshots) => {}
     }
 }
 

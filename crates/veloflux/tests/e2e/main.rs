@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at whatever it did not expect")]
 
 mod acme;
+mod backend_tls;
 mod balance;
 mod broken;
 mod coded;
@@ -14,6 +15,7 @@ mod forwarding;
 mod harness;
 mod limits;
 mod malformed;
+mod mutual_tls;
 mod operations;
 mod records;
 mod reload;
@@ -22,4 +24,5 @@ mod storm;
 mod streams;
 mod tenants;
 mod tls;
+mod tls_policy;
 mod work;

@@ -286,7 +286,7 @@ async fn over_tls(
     fields: &[(String, String)],
     body: &[u8],
 ) -> io::Result<Response> {
-    let config = super::edge::client_tls(root, &[], rustls::ALL_VERSIONS);
+    let config = super::edge::client_tls(root, &[], rustls::ALL_VERSIONS, None);
     let stream = super::edge::handshake(config, TcpStream::connect(address).await?, "127.0.0.1").await?;
     let mut client = Client::over(stream);
     let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::pki::Identity;
 use super::{Client, Client2, Response, soon, until};
 
 /// The binary under test.
@@ -23,6 +24,7 @@ pub(crate) struct Edge {
     folder: tempfile::TempDir,
     process: Vec<String>,
     listeners: Vec<String>,
+    state: String,
     tenants: Vec<(String, String)>,
     open_files: Option<&'static str>,
     running: Option<Running>,
@@ -43,6 +45,7 @@ impl Edge {
             folder: tempfile::tempdir().unwrap(),
             process: Vec::new(),
             listeners: listeners.into(),
+            state: String::new(),
             tenants: Vec::new(),
             open_files: None,
             running: None,
@@ -52,6 +55,13 @@ impl Edge {
     /// Adds a line to the process file.
     pub(crate) fn process(mut self, line: &str) -> Self {
         self.process.push(line.to_owned());
+        self
+    }
+
+    /// Adds a line of the operator's to the state.
+    pub(crate) fn state(mut self, line: &str) -> Self {
+        self.state.push_str(line);
+        self.state.push('\n');
         self
     }
 
@@ -256,16 +266,35 @@ impl Edge {
     ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut config = self.client_tls(alpn, versions);
         config.enable_sni = send_sni;
+        self.connect(config, sni).await
+    }
+
+    /// A TLS handshake on a connection of its own.
+    pub(crate) async fn connect(
+        &self,
+        config: rustls::ClientConfig,
+        sni: &str,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         handshake(config, soon("connect", TcpStream::connect(self.https())).await?, sni).await
     }
 
-    /// A client that trusts the development authority.
-    fn client_tls(
+    /// A client that trusts the development authority and shows nothing.
+    pub(crate) fn client_tls(
         &self,
         alpn: &[&str],
         versions: &[&'static rustls::SupportedProtocolVersion],
     ) -> rustls::ClientConfig {
-        client_tls(self.certificate("ca"), alpn, versions)
+        self.client_tls_as(alpn, versions, None)
+    }
+
+    /// The same, showing this certificate where it is asked for one.
+    pub(crate) fn client_tls_as(
+        &self,
+        alpn: &[&str],
+        versions: &[&'static rustls::SupportedProtocolVersion],
+        client: Option<&Identity>,
+    ) -> rustls::ClientConfig {
+        client_tls(self.certificate("ca"), alpn, versions, client)
     }
 
     /// A TLS handshake of a client that trusts another authority.
@@ -276,7 +305,7 @@ impl Edge {
         alpn: &[&str],
     ) -> std::io::Result<TlsStream<TcpStream>> {
         let tcp = soon("connect", TcpStream::connect(self.https())).await?;
-        handshake(client_tls(root.clone(), alpn, rustls::ALL_VERSIONS), tcp, sni).await
+        handshake(client_tls(root.clone(), alpn, rustls::ALL_VERSIONS, None), tcp, sni).await
     }
 
     /// A certificate of the folder `certs`.
@@ -308,7 +337,7 @@ impl Edge {
             none if none.is_empty() => "tenants: []\n".to_owned(),
             tenants => format!("tenants:\n{tenants}"),
         };
-        self.write_raw_state(&text);
+        self.write_raw_state(&(self.state.clone() + &text));
     }
 
     /// Writes any text as state file, at once.
@@ -408,20 +437,24 @@ impl Drop for Edge {
     }
 }
 
-/// A client that trusts `root`.
+/// A client that trusts `root`, and shows a certificate of its own if it has one.
 pub(super) fn client_tls(
     root: CertificateDer<'static>,
     alpn: &[&str],
     versions: &[&'static rustls::SupportedProtocolVersion],
+    client: Option<&Identity>,
 ) -> rustls::ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(root).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+    let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
         .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let mut config = match client {
+        Some(client) => config.with_client_auth_cert(client.chain.clone(), client.key()).unwrap(),
+        None => config.with_no_client_auth(),
+    };
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     config
 }

@@ -20,6 +20,7 @@ mod client;
 mod client2;
 mod edge;
 mod message;
+pub(crate) mod pki;
 
 use std::future::Future;
 use std::time::Duration;

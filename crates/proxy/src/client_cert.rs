@@ -1,0 +1,128 @@
+//! Client certificates on the way of a request: what counts for its host, what its route demands, and what backends are
+//! told (RFC 9440).
+//!
+//! A certificate is verified in the handshake, under the policy of the name that the connection was opened for. A request
+//! may be for another name of the same tenant, or the policy may have changed since: then the chain is verified anew
+//! under the host's policy of the moment, and a connection that does not hold is told to be made anew (421). So nobody
+//! passes by asking for one host and sending another's name, by an old connection, or by resuming an old session. A
+//! verdict is good for [`VERDICT_TTL_S`], so that expiry and revocation end long connections, too.
+//!
+//! A listener without TLS sees no certificates: hosts that require one are refused there.
+
+use std::cell::{Cell, OnceCell};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustls::pki_types::CertificateDer;
+use veloflux_model::desired::ForwardClientCert;
+use veloflux_model::value::TlsVersion;
+use veloflux_snapshot::tls::{ClientAuth, ClientAuthId};
+use veloflux_snapshot::{HostEntry, Route};
+
+use crate::accept::ConnectionInfo;
+use crate::answer::Rejection;
+use crate::head::Fields;
+
+/// How long a verdict about a certificate is good for, in seconds.
+const VERDICT_TTL_S: u64 = 60;
+
+/// A certificate that a client has shown, and holds the key of.
+#[derive(Debug)]
+pub(crate) struct ClientCertificate {
+    /// Itself first.
+    chain: Vec<CertificateDer<'static>>,
+    /// The policy under which it last held, and when, in seconds since 1970.
+    held: Cell<Option<(ClientAuthId, u64)>>,
+    /// SHA-256 of the certificate, in hexadecimal digits.
+    pub(crate) sha256: Box<str>,
+    client_cert: OnceCell<Box<str>>,
+    client_cert_chain: OnceCell<Box<str>>,
+}
+
+impl ClientCertificate {
+    /// `verified`: the policy that this handshake has verified it under.
+    pub(crate) fn new(chain: &[CertificateDer<'_>], verified: Option<&ClientAuth>) -> Self {
+        let chain: Vec<_> = chain.iter().map(|der| der.clone().into_owned()).collect();
+        let own = chain.first().map(|der| &**der).unwrap_or_default();
+        let sha256 = digest::digest(&digest::SHA256, own);
+        let sha256: String = sha256.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        Self {
+            held: Cell::new(verified.map(|policy| (policy.id, unix_s(SystemTime::now())))),
+            sha256: sha256.into(),
+            chain,
+            client_cert: OnceCell::new(),
+            client_cert_chain: OnceCell::new(),
+        }
+    }
+
+    /// Whether it holds under `policy` now.
+    fn holds(&self, policy: &ClientAuth, now: SystemTime) -> bool {
+        let now_s = unix_s(now);
+        if let Some((id, at)) = self.held.get()
+            && id == policy.id
+            && now_s.saturating_sub(at) < VERDICT_TTL_S
+        {
+            return true;
+        }
+        let holds = policy.verify(&self.chain, now).is_ok();
+        self.held.set(holds.then_some((policy.id, now_s)));
+        holds
+    }
+
+    /// Adds what a backend is told. Whatever of this the client sent itself was dropped.
+    pub(crate) fn forward(&self, how: ForwardClientCert, added: &mut Fields) {
+        if how == ForwardClientCert::Off {
+            return;
+        }
+        // RFC 9440 section 2.1: the certificate's DER as a byte sequence (RFC 8941 section 3.3.5).
+        let byte_sequence = |der: &CertificateDer<'_>| format!(":{}:", STANDARD.encode(der));
+        let own =
+            self.client_cert.get_or_init(|| self.chain.first().map(byte_sequence).unwrap_or_default().into());
+        added.push(b"Client-Cert", own.as_bytes());
+        if how == ForwardClientCert::Chain && self.chain.len() > 1 {
+            // Section 2.3: the others in the handshake's order, as a list.
+            let rest = self.client_cert_chain.get_or_init(|| {
+                let rest: Vec<_> = self.chain.iter().skip(1).map(byte_sequence).collect();
+                rest.join(", ").into()
+            });
+            added.push(b"Client-Cert-Chain", rest.as_bytes());
+        }
+    }
+}
+
+fn unix_s(now: SystemTime) -> u64 {
+    now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The stage: the certificate that counts for a request to `host`, if the client has shown one and was asked to.
+pub(crate) fn verified<'i>(
+    info: &'i ConnectionInfo,
+    host: &HostEntry,
+) -> Result<Option<&'i ClientCertificate>, Rejection> {
+    let policy = &host.tls;
+    if info.tls_version == Some("1.2") && policy.min_version > TlsVersion::Tls12 {
+        return Err(Rejection::MisdirectedRequest);
+    }
+    let Some(wanted) = &policy.client_auth else { return Ok(None) };
+    if !info.is_tls() {
+        return if wanted.required { Err(Rejection::ClientCertificateRequired) } else { Ok(None) };
+    }
+    match &info.client_cert {
+        Some(shown) if shown.holds(wanted, SystemTime::now()) => Ok(Some(shown)),
+        // Whoever was asked under the same policy and has shown none has none.
+        None if !wanted.required && info.asked.as_ref().is_some_and(|asked| asked.id == wanted.id) => {
+            Ok(None)
+        }
+        _ => Err(Rejection::MisdirectedRequest),
+    }
+}
+
+/// The stage: what the route demands.
+pub(crate) fn admit(route: &Route, shown: Option<&ClientCertificate>) -> Result<(), Rejection> {
+    if route.require_client_certificate && shown.is_none() {
+        return Err(Rejection::ClientCertificateRequired);
+    }
+    Ok(())
+}
