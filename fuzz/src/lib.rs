@@ -16,6 +16,7 @@ use veloflux_proxy::client_addr::{self, Inbound, MAX_HOPS, TrustedProxies};
 use veloflux_proxy::proxy_protocol::{self, MAX_HEADER_LEN, Parsed};
 use veloflux_proxy::record::Masker;
 use veloflux_proxy::wire::{Reading, read_request};
+use veloflux_snapshot::compile::OcspResponse;
 use veloflux_waf::body::{self, Argument, Limits, cookies, json, multipart, urlencoded, xml};
 use veloflux_waf::transform::Transformation;
 use veloflux_waf::{MemFiles, Ruleset, Source, sqli};
@@ -40,6 +41,13 @@ pub fn http1(input: &[u8]) {
     }
     // What follows is another message's and changes nothing.
     assert_eq!(read_request(&input[..request.consumed], usize::MAX), Reading::Request(request));
+}
+
+/// OCSP responses: what is read is about something, and nothing but the whole is read.
+pub fn ocsp(input: &[u8]) {
+    let Ok(read) = OcspResponse::parse(input) else { return };
+    assert!(!read.singles.is_empty() && read.singles.iter().all(|single| !single.serial.is_empty()));
+    assert!(OcspResponse::parse(&input[..input.len() - 1]).is_err());
 }
 
 /// PROXY protocol headers: bounded, and decided by their own bytes alone.

@@ -10,6 +10,7 @@
 //! A listener without TLS sees no certificates: hosts that require one are refused there.
 
 use std::cell::{Cell, OnceCell};
+use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest;
@@ -46,8 +47,11 @@ impl ClientCertificate {
     pub(crate) fn new(chain: &[CertificateDer<'_>], verified: Option<&ClientAuth>) -> Self {
         let chain: Vec<_> = chain.iter().map(|der| der.clone().into_owned()).collect();
         let own = chain.first().map(|der| &**der).unwrap_or_default();
-        let sha256 = digest::digest(&digest::SHA256, own);
-        let sha256: String = sha256.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut sha256 = String::new();
+        for byte in digest::digest(&digest::SHA256, own).as_ref() {
+            // Writing to a String cannot fail.
+            let _ = write!(sha256, "{byte:02x}");
+        }
         Self {
             held: Cell::new(verified.map(|policy| (policy.id, unix_s(SystemTime::now())))),
             sha256: sha256.into(),

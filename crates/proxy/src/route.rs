@@ -53,19 +53,19 @@ pub(crate) fn host_name(authority: &[u8]) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(name))
 }
 
-/// Finds whose a request's host is. `sni` is the name that the TLS connection was opened for; `None` inside: it named
-/// nobody.
+/// Finds whose a request's host is. `sni` is the name that a TLS connection was opened for, if it named one.
 pub(crate) fn host<'s>(
     snapshot: &'s Snapshot,
     host: &str,
-    sni: Option<Option<&str>>,
+    is_tls: bool,
+    sni: Option<&str>,
 ) -> Result<&'s HostEntry, NoSite> {
     let entry = snapshot.hosts.get(host);
     // Whoever named no host was shown the operator's certificate, which vouches for no tenant.
-    if sni == Some(None) && entry.is_some() {
+    if is_tls && sni.is_none() && entry.is_some() {
         return Err(NoSite::Misdirected);
     }
-    if let Some(Some(sni)) = sni
+    if let Some(sni) = sni
         && sni != host
     {
         // A coalesced HTTP/2 connection (RFC 9113 section 9.1.1) may ask for another name of the same tenant,

@@ -51,7 +51,7 @@ async fn stages<'s, C: Client>(
         fields.push(b"Content-Type", b"application/octet-stream");
         return own_response(client, 200, fields, answer.as_bytes(), &answer_clock(observed), observed).await;
     }
-    let entry = route::host(snapshot, &host, info.is_tls().then_some(info.sni.as_deref()))?;
+    let entry = route::host(snapshot, &host, info.is_tls(), info.sni.as_deref())?;
     let tenant = &entry.tenant;
     observed.tenant(tenant);
     if let Some(port) = info.redirect {

@@ -76,17 +76,16 @@ impl Tls {
             return Chosen { config: self.challenges.clone(), tenant: None, client_auth: None };
         }
         let named = hello.server_name().map(str::to_ascii_lowercase);
-        match named.and_then(|name| snapshot.hosts.get(&name)) {
-            Some(HostEntry { tenant, config, tls, .. }) => Chosen {
-                config: config.as_ref().unwrap_or(&self.refusing).clone(),
-                tenant: Some(tenant.clone()),
-                client_auth: tls.client_auth.clone(),
-            },
-            None => {
-                let default = snapshot.default_tls.as_ref().map(|default| &default.config);
-                let config = default.unwrap_or(&self.refusing).clone();
-                Chosen { config, tenant: None, client_auth: None }
-            }
+        let Some(host) = named.and_then(|name| snapshot.hosts.get(&name)) else {
+            let default = snapshot.default_tls.as_ref().map(|default| &default.config);
+            let config = default.unwrap_or(&self.refusing).clone();
+            return Chosen { config, tenant: None, client_auth: None };
+        };
+        let HostEntry { tenant, config, tls, .. } = host;
+        Chosen {
+            config: config.as_ref().unwrap_or(&self.refusing).clone(),
+            tenant: Some(tenant.clone()),
+            client_auth: tls.client_auth.clone(),
         }
     }
 }

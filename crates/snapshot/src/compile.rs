@@ -166,30 +166,26 @@ pub fn compile(
         let TenantTls { domains, revocation_lists } = compiler.tenant_tls(tenant);
         let compiled = Arc::new(compiler.tenant(tenant, revocation_lists));
         let mut configs = HashMap::new();
-        for (domain, ((host, certificate), tls)) in
-            tenant.domains.iter().zip(compiler.domains(tenant).into_iter().zip(domains))
-        {
-            if domain.is_managed() {
-                managed.push(ManagedDomain {
-                    tenant: compiled.id.clone(),
-                    host: host.as_str().into(),
-                    certificate: None,
-                    unshown: tls.unshown(),
-                });
-            }
+        for ((host, certificate), tls) in compiler.domains(tenant).into_iter().zip(domains) {
             // Host names with the same certificate and policy share a configuration.
             let config = certificate.as_ref().and_then(|certificate| {
-                let made = || tls.showing(certificate);
+                let made = || tls.showing(&certificate.key, certificate.staple.as_ref());
                 configs.entry((Arc::as_ptr(certificate), Arc::as_ptr(&tls))).or_insert_with(made).clone()
             });
             let entry = HostEntry {
                 tenant: compiled.clone(),
                 certificate: certificate.map(|certificate| certificate.key.clone()),
                 config,
-                tls: tls.policy.clone(),
+                tls,
             };
             hosts.insert(host.as_str(), entry);
         }
+        let ordered = tenant.domains.iter().filter(|domain| domain.is_managed());
+        managed.extend(ordered.map(|domain| ManagedDomain {
+            tenant: compiled.id.clone(),
+            host: domain.host.as_str().into(),
+            certificate: None,
+        }));
         tenants.push(compiled);
     }
     Report::none_or(&inputs.state_file, compiler.problems)?;

@@ -58,14 +58,12 @@ impl Snapshot {
     fn take_issued(&mut self, issued: &IssuedCertificates) {
         for domain in &mut self.managed {
             let Some(next) = issued.get(&domain.tenant, &domain.host) else { continue };
-            let (entry, unshown) = (self.hosts.pattern_mut(&domain.host), domain.unshown.as_ref());
             let known = domain.certificate.as_ref().map(|issued| &issued.certificate.key);
             if known.is_some_and(|known| Arc::ptr_eq(known, &next.certificate.key)) {
                 continue;
             }
-            if let (Some(entry), Some(unshown)) = (entry, unshown) {
-                entry.config = Some(tls::showing(unshown, &next.certificate.key, None));
-                entry.certificate = Some(next.certificate.key.clone());
+            if let Some(entry) = self.hosts.pattern_mut(&domain.host) {
+                entry.present(Some(next.certificate.key.clone()));
             }
             domain.certificate = Some(next.clone());
         }
@@ -117,6 +115,14 @@ pub struct HostEntry {
     pub config: Option<Arc<rustls::ServerConfig>>,
     /// What holds for connections to the name.
     pub tls: Arc<tls::TlsPolicy>,
+}
+
+impl HostEntry {
+    /// Presents this certificate from now on; `None`: the name is served on plain listeners only.
+    pub fn present(&mut self, certificate: Option<TlsCertificate>) {
+        self.config = certificate.as_ref().and_then(|certificate| self.tls.showing(certificate, None));
+        self.certificate = certificate;
+    }
 }
 
 impl std::fmt::Debug for HostEntry {

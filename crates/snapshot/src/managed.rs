@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
 
 use crate::{Certificate, TlsCertificate};
 
@@ -51,8 +50,6 @@ pub struct ManagedDomain {
     pub host: Arc<str>,
     /// What is served; `None`: nothing was issued yet, and TLS clients are refused.
     pub certificate: Option<IssuedCertificate>,
-    /// What handshakes for the domain run with, but for the certificate.
-    pub(crate) unshown: Option<Arc<ServerConfig>>,
 }
 
 /// The answer to a challenge over HTTP.

@@ -21,7 +21,6 @@ use crate::{Certificate, TlsCertificate};
 pub const DEFAULT_TICKET_ROTATION: Duration = Duration::from_hours(6);
 
 /// What holds for TLS connections to a host name.
-#[derive(Debug)]
 pub struct TlsPolicy {
     /// The lowest version that is spoken.
     pub min_version: TlsVersion,
@@ -29,6 +28,32 @@ pub struct TlsPolicy {
     pub hsts: Option<Arc<str>>,
     /// Client certificates; `None`: none are asked for.
     pub client_auth: Option<Arc<ClientAuth>>,
+    /// What handshakes run with, but for the certificate; `None`: it could not be made, and the state is refused.
+    pub(crate) base: Option<rustls::ServerConfig>,
+}
+
+impl fmt::Debug for TlsPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { min_version, hsts, client_auth, base: _ } = self;
+        f.debug_struct("TlsPolicy")
+            .field("min_version", min_version)
+            .field("hsts", hsts)
+            .field("client_auth", client_auth)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TlsPolicy {
+    /// What handshakes run with that show this certificate.
+    pub(crate) fn showing(
+        &self,
+        certificate: &TlsCertificate,
+        staple: Option<&Staple>,
+    ) -> Option<Arc<rustls::ServerConfig>> {
+        let mut config = self.base.clone()?;
+        config.cert_resolver = Arc::new(Shown::new(certificate, staple));
+        Some(Arc::new(config))
+    }
 }
 
 /// What a policy about clients is known by: a digest of its mode, its authorities, its revocation lists and the names
@@ -142,17 +167,6 @@ macro_rules! produces_tickets {
 }
 produces_tickets!(Tickets);
 produces_tickets!(Key);
-
-/// `base`, a configuration without a certificate, with this one.
-pub(crate) fn showing(
-    base: &rustls::ServerConfig,
-    certificate: &TlsCertificate,
-    staple: Option<&Staple>,
-) -> Arc<rustls::ServerConfig> {
-    let mut config = base.clone();
-    config.cert_resolver = Arc::new(Shown::new(certificate, staple));
-    Arc::new(config)
-}
 
 /// Shows one certificate, with its OCSP response while that is current.
 #[derive(Debug)]

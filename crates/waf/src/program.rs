@@ -452,12 +452,14 @@ impl Chains {
 #[derive(Debug)]
 pub(crate) struct Names {
     slots: HashMap<Box<[u8]>, u32>,
-    names: Vec<Box<[u8]>>,
+    by_slot: Vec<Box<[u8]>>,
+    /// All slots, in the order of their names.
+    sorted: Vec<u32>,
 }
 
 impl Default for Names {
     fn default() -> Self {
-        let mut names = Self { slots: HashMap::new(), names: Vec::new() };
+        let mut names = Self { slots: HashMap::new(), by_slot: Vec::new(), sorted: Vec::new() };
         for digit in b'0'..=b'9' {
             names.intern(&[digit]);
         }
@@ -469,12 +471,22 @@ impl Names {
     /// The slot of `name`, which is made if there is none.
     pub(crate) fn intern(&mut self, name: &[u8]) -> u32 {
         let name: Box<[u8]> = name.to_ascii_lowercase().into();
-        let next = self.names.len() as u32;
+        let next = self.by_slot.len() as u32;
         let slot = *self.slots.entry(name.clone()).or_insert(next);
         if slot == next {
-            self.names.push(name);
+            let place = self.sorted.partition_point(|known| self.by_slot[*known as usize] < name);
+            self.sorted.insert(place, slot);
+            self.by_slot.push(name);
         }
         slot
+    }
+
+    /// The slots whose names `select` may cover.
+    pub(crate) fn covered(&self, select: &Select) -> &[u32] {
+        let Select::Prefix(prefix) = select else { return &self.sorted };
+        let first = self.sorted.partition_point(|slot| self.name(*slot) < &prefix[..]);
+        let rest = &self.sorted[first..];
+        &rest[..rest.partition_point(|slot| self.name(*slot).starts_with(prefix))]
     }
 
     /// The slot of `name`, in lower case, if there is one.
@@ -484,12 +496,12 @@ impl Names {
 
     /// The name of `slot`, in lower case.
     pub(crate) fn name(&self, slot: u32) -> &[u8] {
-        &self.names[slot as usize]
+        &self.by_slot[slot as usize]
     }
 
     /// How many slots there are.
     pub(crate) fn len(&self) -> usize {
-        self.names.len()
+        self.by_slot.len()
     }
 }
 

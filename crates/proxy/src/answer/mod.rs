@@ -99,7 +99,6 @@ impl Rejection {
     pub fn status(&self) -> u16 {
         match self {
             Self::BadRequest(_) => 400,
-            Self::ClientCertificateRequired => 403,
             Self::UnknownHost | Self::NoRoute => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
@@ -111,7 +110,7 @@ impl Rejection {
             Self::ClientGone => 499,
             // A policy cannot turn a refusal into a success.
             Self::Blocked { status } if (400..600).contains(status) => *status,
-            Self::Blocked { .. } => 403,
+            Self::Blocked { .. } | Self::ClientCertificateRequired => 403,
             Self::Internal => 500,
             Self::UnsupportedTransferCoding => 501,
             Self::BackendFailed | Self::Undecodable => 502,

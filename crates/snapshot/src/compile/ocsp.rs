@@ -106,6 +106,9 @@ fn single(content: &[u8]) -> Result<SingleResponse, &'static str> {
     id.universal(OCTET_STRING)?;
     id.universal(OCTET_STRING)?;
     let serial = id.universal(INTEGER)?.to_vec();
+    if serial.is_empty() {
+        return Err(MALFORMED);
+    }
     let status = content.next()?;
     let status = match status.header.tag().0 {
         _ if status.header.class() != Class::ContextSpecific => return Err(MALFORMED),

@@ -11,37 +11,18 @@ use rustls::ServerConfig;
 use rustls::server::{NoServerSessionStorage, ResolvesServerCertUsingSni};
 use veloflux_model::desired::{self, ClientAuthMode, Hsts, Tls};
 use veloflux_model::located::Position;
-use veloflux_model::value::TlsVersion;
+use veloflux_model::value::{Period, TlsVersion};
 
 use super::Compiler;
-use super::certificate::{Files, Loaded};
+use super::certificate::Files;
 use super::chain::Purpose;
 use crate::NOBODY;
-use crate::tls::{ClientAuth, DEFAULT_TICKET_ROTATION, DefaultTls, RevocationList, TlsPolicy, showing};
-
-/// TLS of one domain, or of all that say nothing of their own.
-pub(super) struct DomainTls {
-    pub(super) policy: Arc<TlsPolicy>,
-    /// Without a certificate; `None`: it could not be made, which has been reported.
-    base: Option<Arc<ServerConfig>>,
-}
-
-impl DomainTls {
-    /// The configuration that shows `certificate`.
-    pub(super) fn showing(&self, certificate: &Loaded) -> Option<Arc<ServerConfig>> {
-        Some(showing(self.base.as_ref()?, &certificate.key, certificate.staple.as_ref()))
-    }
-
-    /// The configuration without a certificate, for one that is yet to be issued.
-    pub(super) fn unshown(&self) -> Option<Arc<ServerConfig>> {
-        self.base.clone()
-    }
-}
+use crate::tls::{ClientAuth, DEFAULT_TICKET_ROTATION, DefaultTls, RevocationList, TlsPolicy};
 
 /// TLS of a tenant.
 pub(super) struct TenantTls {
     /// In the order of the tenant's domains.
-    pub(super) domains: Vec<Arc<DomainTls>>,
+    pub(super) domains: Vec<Arc<TlsPolicy>>,
     /// All revocation lists, each file once.
     pub(super) revocation_lists: Vec<RevocationList>,
 }
@@ -51,13 +32,12 @@ impl<'a> Compiler<'a> {
         static NOTHING: Tls = Tls { min_version: None, http2: None, hsts: None, client_auth: None };
         let mut lists = Vec::new();
         let id = tenant.name.as_str();
-        let shared = self.domain_tls(id, tenant.name.position(), &tenant.tls, &NOTHING, &mut lists);
-        let shared = Arc::new(shared);
+        let shared = self.policy_of(id, tenant.name.position(), &tenant.tls, &NOTHING, &mut lists);
         let domains = tenant.domains.iter().map(|domain| {
             if domain.tls.is_empty() {
                 return shared.clone();
             }
-            Arc::new(self.domain_tls(id, domain.host.position(), &tenant.tls, &domain.tls, &mut lists))
+            self.policy_of(id, domain.host.position(), &tenant.tls, &domain.tls, &mut lists)
         });
         let domains = domains.collect();
         lists.sort_by(|a, b| a.file.cmp(&b.file));
@@ -65,14 +45,14 @@ impl<'a> Compiler<'a> {
         TenantTls { domains, revocation_lists: lists }
     }
 
-    fn domain_tls(
+    fn policy_of(
         &mut self,
         tenant: &str,
         at: Position,
         inherited: &'a Tls,
         own: &'a Tls,
         lists: &mut Vec<RevocationList>,
-    ) -> DomainTls {
+    ) -> Arc<TlsPolicy> {
         let settings = inherited.refined_by(own);
         let least = self.operator_tls.min_version.unwrap_or(TlsVersion::Tls12);
         let min_version = settings.min_version.map_or(least, |version| *version.value());
@@ -82,11 +62,15 @@ impl<'a> Compiler<'a> {
         let base = if broken {
             None
         } else {
-            self.server_config(tenant, at, min_version, settings.http2, client_auth.as_ref()).map(Arc::new)
+            self.server_config(tenant, at, min_version, settings.http2, client_auth.as_ref())
         };
-        let policy =
-            TlsPolicy { min_version, hsts: settings.hsts.map(|hsts| hsts_value(hsts).into()), client_auth };
-        DomainTls { policy: Arc::new(policy), base }
+        let policy = TlsPolicy {
+            min_version,
+            hsts: settings.hsts.map(|hsts| hsts_value(hsts).into()),
+            client_auth,
+            base,
+        };
+        Arc::new(policy)
     }
 
     /// What clients that ask for no tenant's name are shown.
@@ -96,8 +80,8 @@ impl<'a> Compiler<'a> {
         let (certificate, loaded) = self.certificate(NOBODY, "default", "default_certificate", files)?;
         let min_version = self.operator_tls.min_version.unwrap_or(TlsVersion::Tls12);
         let base = self.server_config(NOBODY, pair.cert_file.position(), min_version, true, None);
-        let policy = TlsPolicy { min_version, hsts: None, client_auth: None };
-        let config = DomainTls { policy: Arc::new(policy), base: base.map(Arc::new) }.showing(&loaded)?;
+        let policy = TlsPolicy { min_version, hsts: None, client_auth: None, base };
+        let config = policy.showing(&loaded.key, None)?;
         Some(DefaultTls { config, certificate })
     }
 
@@ -114,8 +98,7 @@ impl<'a> Compiler<'a> {
             TlsVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
             TlsVersion::Tls13 => &[&rustls::version::TLS13],
         };
-        let rotation =
-            self.operator_tls.ticket_rotation.map_or(DEFAULT_TICKET_ROTATION, |period| period.duration());
+        let rotation = self.operator_tls.ticket_rotation.map_or(DEFAULT_TICKET_ROTATION, Period::duration);
         let clients = client_auth.map(|client_auth| client_auth.id);
         let policy = format!("{min_version} {http2} {rotation:?} {clients:?}");
         let policy = digest::digest(&digest::SHA256, policy.as_bytes());

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use rustls::RootCertStore;
 use rustls::server::WebPkiClientVerifier;
 
-use crate::harness::pki::{Authority, Identity, Wanted};
-use crate::harness::{Backend, Edge, until};
+use crate::harness::pki::{Authority, Identity, Wanted, ocsp_response};
+use crate::harness::{Backend, Client, Edge, until};
 
 /// A backend with this certificate that serves only clients whose certificate `clients` has issued.
 fn demanding(own: &Identity, clients: &Authority) -> Backend {
@@ -136,4 +136,59 @@ async fn a_renewed_certificate_is_shown_and_a_broken_one_keeps_the_old() {
     edge.said("the key does not belong to the certificate").await;
     assert_eq!(edge.get("acme.test", "/").await.status, 200);
     until("everything arrived", || (backend.count() == 5).then_some(())).await;
+}
+
+const DOCUMENT: &str = include_str!("../../../../docs/tenants.md");
+
+#[tokio::test]
+async fn the_documented_example_does_what_it_says() {
+    let example = DOCUMENT.split("```yaml\n").find(|part| part.contains("client_auth:")).unwrap();
+    let example = example.split("```").next().unwrap();
+    let (internal, partners) = (Authority::new("internal"), Authority::new("partners"));
+    let backend = demanding(&server(&internal, "core.internal"), &internal);
+    let edge = Edge::new().process("reload: {watch: false}");
+    let names = ["dns:www.bank.example", "dns:api.bank.example"];
+    let bank = internal.issue(&Wanted { serial: 9, names: &names, for_servers: true, ..Wanted::default() });
+    let own = internal.issue(&Wanted::default());
+    let files: [(&str, Vec<u8>); 9] = [
+        ("partners.pem", partners.pem.clone().into()),
+        ("partners.crl", partners.crl(&[], 2090).into()),
+        ("bank.pem", bank.pem.clone().into()),
+        ("bank.key", bank.key_pem.clone().into()),
+        ("bank.ocsp", ocsp_response(&[9], 0, 2090)),
+        ("internal-ca.pem", internal.pem.clone().into()),
+        ("edge.pem", own.pem.clone().into()),
+        ("edge.key", own.key_pem.clone().into()),
+        // For the harness's clients.
+        ("certs/ca.pem", internal.pem.clone().into()),
+    ];
+    std::fs::create_dir(edge.path("certs")).unwrap();
+    for (file, content) in files {
+        std::fs::write(edge.path(file), content).unwrap();
+    }
+    let edge = edge.start().await;
+    let off = "\n    firewall: {mode: off}\n    pools:";
+    let example =
+        example.replace("127.0.0.1:8443", &backend.address().to_string()).replace("\n    pools:", off);
+    edge.write_raw_state(&example);
+    edge.signal(libc::SIGHUP);
+    edge.metric_becomes("veloflux_revision", 2.0).await;
+
+    let partner = partners.issue(&Wanted { names: &["dns:a.partners.example"], ..Wanted::default() });
+    for (client, host, target, status) in [
+        (None, "www.bank.example", "/", 200),
+        (None, "www.bank.example", "/payments", 200),
+        (None, "api.bank.example", "/", 200),
+        (None, "api.bank.example", "/payments/1", 403),
+        (Some(&partner), "api.bank.example", "/payments/1", 200),
+    ] {
+        let config = edge.client_tls_as(&["http/1.1"], rustls::ALL_VERSIONS, client);
+        let mut connection = Client::over(edge.connect(config, host).await.unwrap());
+        let response = connection.get(host, target).await;
+        let hsts = "max-age=31536000; includeSubDomains";
+        assert_eq!(response.header("strict-transport-security"), Some(hsts), "{host}{target}");
+        assert_eq!(response.status, status, "{host}{target}");
+        let told = backend.requests().pop().unwrap().header("client-cert").is_some();
+        assert_eq!(told, client.is_some());
+    }
 }

@@ -120,7 +120,7 @@ async fn verdict(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
     if session.protocol_version() != Some(rustls::ProtocolVersion::TLSv1_3) {
         return Ok(());
     }
-    let mut bytes = [0; 16 << 10];
+    let mut bytes = vec![0; 16 << 10];
     let n = soon("a ticket or an alert", async {
         loop {
             tcp.readable().await?;

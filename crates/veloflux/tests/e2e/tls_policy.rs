@@ -65,7 +65,8 @@ async fn key_exchange_is_post_quantum_where_the_client_can() {
     with_domains(&mut edge, &[("acme.test", "")], HELLO);
     let edge = edge.start().await;
     let stream = edge.handshake("acme.test", &[]).await.unwrap();
-    let group = stream.get_ref().1.negotiated_key_exchange_group().map(|group| group.name());
+    let group =
+        stream.get_ref().1.negotiated_key_exchange_group().map(rustls::crypto::SupportedKxGroup::name);
     assert_eq!(group, Some(NamedGroup::X25519MLKEM768));
 }
 
@@ -347,7 +348,7 @@ async fn a_default_certificate_answers_strangers_and_serves_nobody() {
 async fn a_certificate_that_ends_soon_is_said() {
     let mut edge = Edge::new().certificates(&["acme.test", "long.test"]);
     let mut params = rcgen::CertificateParams::new(vec!["acme.test".to_owned()]).unwrap();
-    let day = std::time::Duration::from_secs(24 * 60 * 60);
+    let day = std::time::Duration::from_hours(24);
     params.not_before = (std::time::SystemTime::now() - day).into();
     params.not_after = (std::time::SystemTime::now() + 13 * day + day / 48).into();
     let key = rcgen::KeyPair::generate().unwrap();

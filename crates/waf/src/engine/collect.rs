@@ -64,7 +64,7 @@ impl<'p> State<'p> {
         let of = |target: &Target| {
             let members = match (target.variable, &target.select) {
                 (_, Select::Slot(_)) => 0,
-                (Variable::Tx, _) => self.slots().count(),
+                (Variable::Tx, select) => self.ruleset.program.names.covered(select).len(),
                 (Variable::MatchedVars | Variable::MatchedVarsNames, _) => self.matched.len(),
                 (variable, _) => groups(variable)
                     .map_or(0, |(groups, _)| groups.iter().map(|group| data.members(*group).len()).sum()),
@@ -99,7 +99,12 @@ impl<'p> State<'p> {
                     }
                     return;
                 }
-                self.slots().for_each(|(name, value)| add(Text::Fixed(name), value.into()));
+                let names = &self.ruleset.program.names;
+                for slot in names.covered(&target.select) {
+                    if let Some(value) = self.slot(*slot) {
+                        add(Text::Fixed(names.name(*slot)), value.into());
+                    }
+                }
                 let others = self.bag(variable).into_iter().flat_map(Bag::iter);
                 others.for_each(|(name, value)| add(own(name), value.into()));
             }

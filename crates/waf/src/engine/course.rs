@@ -25,10 +25,11 @@ use super::data::Data;
 use super::sights::View;
 use super::state::{State, StateRoom};
 use crate::bits::RuleBits;
-use crate::filter::Filter;
+use crate::filter::{CheckId, Filter};
 use crate::overlay::Overlay;
 use crate::program::{
-    Change, Control, EngineMode, Exception, Exclude, Link, MemberName, Outcome, Program, Rule, Select, Target,
+    Change, Control, EngineMode, Exception, Exclude, Gate, Link, MemberName, Outcome, Program, Rule, Select,
+    Target,
 };
 use crate::ruleset::{Ruleset, new_identity};
 use crate::template::{Part, Template};
@@ -46,6 +47,8 @@ pub(crate) struct Course {
     pub(super) opening: Box<[Option<Value>]>,
     /// Per phase, the rules to run in order.
     pub(super) phases: [Box<[u32]>; 5],
+    /// The filter's check of each one's first link, where that tells whether the rule has to be asked.
+    pub(super) checks: [Box<[Option<CheckId>]>; 5],
     /// What these rules look at.
     pub(super) view: View,
 }
@@ -79,8 +82,17 @@ impl Course {
             let sieves = rule.links.iter().filter_map(|link| link.sieve.as_ref());
             sieves.for_each(|sieve| sieve.check.put_into(&mut links));
         }
-        let view = View::new(&program.shown, links.into());
-        Some(Self { identity: new_identity(), opening: planner.probe.opening(), phases, view })
+        let check = |index: &u32| match program.gates[*index as usize] {
+            Gate::Values(check) => Some(check),
+            Gate::Open | Gate::Variable { .. } => None,
+        };
+        Some(Self {
+            identity: new_identity(),
+            opening: planner.probe.opening(),
+            checks: phases.each_ref().map(|phase| phase.iter().map(check).collect()),
+            view: View::new(&program.shown, links.into()),
+            phases,
+        })
     }
 
     /// What makes it this course and no other.

@@ -52,8 +52,15 @@ impl<'p> State<'p> {
             self.fail(phase, &failure);
             self.sights.give_up();
         }
+        let checks = self.course.map_or(&[][..], |course| &course.checks[usize::from(phase) - 1]);
         let mut step = 0;
         while let Some(&index) = course.get(step) {
+            if let Some(Some(check)) = checks.get(step)
+                && !self.sights.may_match(*check)
+            {
+                step += 1;
+                continue;
+            }
             if self.engine == EngineMode::Off {
                 self.explain(|_, _| Step::EngineOff { phase });
                 return Ok(());
@@ -174,7 +181,7 @@ impl<'p> State<'p> {
             && self.is_sifted(sieve)
         {
             self.sift(data, filter, (link, sieve.check), candidates);
-            let any = self.judge(data, link, place, candidates)?;
+            let any = self.judge(data, link, place, (candidates, true))?;
             if !any {
                 self.none_matched(filter.words(), sieve.check);
             }
@@ -183,16 +190,16 @@ impl<'p> State<'p> {
         for target in &link.targets {
             self.collect(data, target, candidates);
         }
-        self.judge(data, link, place, candidates)
+        self.judge(data, link, place, (candidates, false))
     }
 
-    /// Asks about each of `candidates` and acts on those that match; whether any did.
+    /// Asks about each of `candidates`, which the filter may have sifted, and acts on those that match; whether any did.
     fn judge(
         &mut self,
         data: &Data,
         link: &'p Link,
         place: usize,
-        candidates: &[Named<'p>],
+        (candidates, sifted): (&[Named<'p>], bool),
     ) -> Result<bool, Failure> {
         if candidates.is_empty() {
             return Ok(false);
@@ -213,7 +220,9 @@ impl<'p> State<'p> {
             }
             let mut previous: Option<Text<'p>> = None;
             for &stage in &link.stages {
-                let Some(form) = self.form(data, link, &candidate.value, stage)? else {
+                // One form that was let through needs no second look.
+                let known = sifted && link.stages.len() == 1;
+                let Some(form) = self.form(data, link, (&candidate.value, known), stage)? else {
                     previous = None;
                     continue;
                 };
@@ -236,17 +245,17 @@ impl<'p> State<'p> {
         Ok(any)
     }
 
-    /// `value` after the chain `stage`; `None` if the filter tells that it does not match.
+    /// `value` after the chain `stage`; `None` if the filter tells that it does not match. Of a `known` one it has told.
     fn form(
         &mut self,
         data: &Data,
         link: &Link,
-        value: &Text<'p>,
+        (value, known): (&Text<'p>, bool),
         stage: ChainId,
     ) -> Result<Option<Text<'p>>, Failure> {
         let program = &self.ruleset.program;
         let Text::Kept(value) = value else {
-            self.forms.charge_steps(&program.chains, value.bytes(data, &self.forms).len(), stage);
+            self.forms.charge_steps(&program.chains, value.len(data, &self.forms), stage);
             return Ok(Some(match transform(&program.chains, &value.bytes(data, &self.forms), stage) {
                 Cow::Borrowed(_) => value.clone(),
                 Cow::Owned(changed) => Text::Own(changed),
@@ -254,7 +263,7 @@ impl<'p> State<'p> {
         };
         let form = self.forms.form(&program.chains, data, *value, stage)?;
         let is_ruled_out = match (&program.filter, &link.sieve) {
-            (Some(filter), Some(sieve)) if !self.explained => {
+            (Some(filter), Some(sieve)) if !known && !self.explained => {
                 !sieve.check.is_in(self.forms.checks(data, filter, form))
             }
             _ => false,
@@ -299,7 +308,7 @@ impl<'p> State<'p> {
         if self.matched.len() >= limits::MATCHED_VALUES {
             return Err(Failure::Limit("values matched by a chain"));
         }
-        self.work.matched(form.bytes(data, &self.forms).len())?;
+        self.work.matched(form.len(data, &self.forms))?;
         let matched = Named { value: form, ..candidate.clone() };
         self.matched.push(matched.clone());
         self.last_match = Some(matched);

@@ -105,6 +105,11 @@ impl Sights {
         *is_blind = false;
     }
 
+    /// Whether some value may match the link of `check`.
+    pub(super) fn may_match(&self, check: CheckId) -> bool {
+        check.is_in(&self.sets) || self.is_blind
+    }
+
     /// From now on everything may match.
     pub(super) fn give_up(&mut self) {
         self.is_blind = true;
@@ -164,11 +169,7 @@ impl<'p> State<'p> {
         match gate {
             Gate::Open => false,
             Gate::Variable { slot, compare } => self.cannot_hold(*slot, *compare),
-            Gate::Values(check) => {
-                self.ruleset.program.filter.is_some()
-                    && !self.sights.is_blind
-                    && !check.is_in(&self.sights.sets)
-            }
+            Gate::Values(check) => self.ruleset.program.filter.is_some() && !self.sights.may_match(*check),
         }
     }
 

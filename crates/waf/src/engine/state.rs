@@ -45,6 +45,8 @@ pub(super) struct State<'p> {
     pub(super) forms: Forms,
     pub(super) sights: Sights,
     pub(super) captures: Captures,
+    /// How many of `TX:0` to `TX:9` captures may have set.
+    captured: usize,
     /// What the current chain matched.
     pub(super) matched: Vec<Named<'p>>,
     pub(super) last_match: Option<Named<'p>>,
@@ -134,6 +136,7 @@ impl<'p> State<'p> {
             forms,
             sights,
             captures: Captures::new(),
+            captured: MAX_CAPTURES,
             matched: of_this_life(matched),
             last_match: None,
             candidates: of_this_life(candidates),
@@ -211,12 +214,6 @@ impl<'p> State<'p> {
         self.slots.iter().map(of).collect()
     }
 
-    /// TX variables with a slot that are set.
-    pub(super) fn slots(&self) -> impl Iterator<Item = (&'p [u8], &Value)> {
-        let names = &self.ruleset.program.names;
-        (0..self.slots.len() as u32).filter_map(|slot| Some((names.name(slot), self.slot(slot)?)))
-    }
-
     /// The variables of `collection` that have no slot.
     pub(super) fn bag(&self, collection: Variable) -> Option<&Bag> {
         self.bags.iter().find(|(variable, _)| *variable == collection).map(|(_, bag)| bag)
@@ -257,7 +254,11 @@ impl<'p> State<'p> {
         self.note_for_undo(place);
         match place {
             Place::Slot(slot) => {
-                let slot = &mut self.slots[*slot as usize];
+                let number = *slot as usize;
+                if number < MAX_CAPTURES && value.is_some() {
+                    self.captured = self.captured.max(number + 1);
+                }
+                let slot = &mut self.slots[number];
                 if !matches!(slot, Slot::Pinned(_)) {
                     *slot = value.map_or(Slot::Unset, Slot::Set);
                 }
@@ -276,13 +277,14 @@ impl<'p> State<'p> {
 
     /// Puts what an operator captured in `input` into `TX:0` to `TX:9`; those that captured nothing are unset.
     pub(super) fn store_captures(&mut self, data: &Data, input: &Text<'p>) -> Result<(), Failure> {
-        let captured: [Option<Value>; MAX_CAPTURES] = {
-            let input = input.bytes(data, &self.forms);
-            let text = |capture: &[u8]| Value::Text(capture.to_vec());
-            std::array::from_fn(|number| self.captures.get(number, &input).map(text))
-        };
-        let mut captured = captured.into_iter().enumerate();
-        captured.try_for_each(|(number, value)| {
+        let len = self.captures.len();
+        // Those beyond are unset already.
+        let upto = len.max(std::mem::replace(&mut self.captured, len));
+        (0..upto).try_for_each(|number| {
+            let value = {
+                let input = input.bytes(data, &self.forms);
+                self.captures.get(number, &input).map(|capture| Value::Text(capture.to_vec()))
+            };
             if let Some(Value::Text(text)) = &value {
                 let value = text[..text.len().min(limits::RECORDED_BYTES)].to_vec();
                 self.explain(|_, rule_id| Step::Captured { rule_id, number, value });

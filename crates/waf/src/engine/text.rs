@@ -33,6 +33,21 @@ impl Text<'_> {
     }
 }
 
+impl Text<'_> {
+    /// How many bytes it has.
+    pub(super) fn len(&self, data: &Data, forms: &Forms) -> usize {
+        match self {
+            Self::Kept(value) => data.get(*value).len(),
+            Self::Form(form) => forms.bytes(data, *form).len(),
+            Self::Fixed(text) => text.len(),
+            Self::Number(number) => {
+                number.unsigned_abs().checked_ilog10().unwrap_or(0) as usize + 1 + usize::from(*number < 0)
+            }
+            Self::Own(text) => text.len(),
+        }
+    }
+}
+
 impl From<&Value> for Text<'_> {
     fn from(value: &Value) -> Self {
         match value {

@@ -20,4 +20,5 @@ mod reference;
 #[path = "../support/release.rs"]
 mod release;
 mod tenant;
+mod tmpdbg;
 mod work;

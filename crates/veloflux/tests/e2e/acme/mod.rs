@@ -12,7 +12,7 @@ use rustls::pki_types::CertificateDer;
 use crate::harness::{Authority, Client, EXTERNAL, Edge, Manner, NEW_ACCOUNT};
 
 /// How long a test waits for an authority's decisions.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A tenant whose domains all have their certificates ordered.
 fn auto(hosts: &[&str]) -> String {
@@ -33,7 +33,8 @@ fn acme(authorities: &[&Authority], rest: &str) -> String {
 }
 
 fn indented(lines: &str) -> String {
-    lines.lines().map(|line| format!("  {line}\n")).collect()
+    let lines: Vec<_> = lines.lines().map(|line| format!("  {line}\n")).collect();
+    lines.concat()
 }
 
 /// The certificate that a client is shown once there is one that leads to `root`.

@@ -273,9 +273,14 @@ async fn respond(
     fields: &[(String, String)],
     body: &[u8],
 ) -> io::Result<()> {
-    let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let fields = field_lines(fields);
     let head = format!("HTTP/1.1 {status} X\r\n{fields}Content-Length: {}\r\n\r\n", body.len());
     socket.send([head.as_bytes(), body].concat()).await
+}
+
+fn field_lines(fields: &[(String, String)]) -> String {
+    let lines: Vec<_> = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    lines.concat()
 }
 
 async fn over_tls(
@@ -289,7 +294,7 @@ async fn over_tls(
     let config = super::edge::client_tls(root, &[], rustls::ALL_VERSIONS, None);
     let stream = super::edge::handshake(config, TcpStream::connect(address).await?, "127.0.0.1").await?;
     let mut client = Client::over(stream);
-    let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let fields = field_lines(fields);
     let host = if fields.to_ascii_lowercase().contains("host:") { "" } else { "Host: authority\r\n" };
     let head = format!("{method} {target} HTTP/1.1\r\n{host}{fields}\r\n");
     client.try_send([head.as_bytes(), body].concat()).await?;

@@ -86,9 +86,10 @@ impl Authority {
         params.not_before = date_time_ymd(wanted.years.0, 1, 1);
         params.not_after = date_time_ymd(wanted.years.1, 1, 1);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![match wanted.for_servers {
-            true => ExtendedKeyUsagePurpose::ServerAuth,
-            false => ExtendedKeyUsagePurpose::ClientAuth,
+        params.extended_key_usages = vec![if wanted.for_servers {
+            ExtendedKeyUsagePurpose::ServerAuth
+        } else {
+            ExtendedKeyUsagePurpose::ClientAuth
         }];
         let sans = wanted.names.iter().map(|name| {
             let (kind, name) = name.split_once(':').unwrap();
