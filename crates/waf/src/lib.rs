@@ -41,6 +41,7 @@ mod engine;
 mod error;
 mod files;
 mod filter;
+mod hash;
 pub mod limits;
 mod overlay;
 mod program;

@@ -13,6 +13,7 @@ use crate::check::Check;
 use crate::compile::XML_PATHS;
 use crate::engine::View;
 use crate::filter::{CheckId, Filter};
+use crate::hash::QuickHash;
 use crate::ruleset::{RuleInfo, Severity};
 use crate::seclang::OperatorText;
 use crate::template::Template;
@@ -451,7 +452,7 @@ impl Chains {
 /// The TX variables whose names the rules state, each with a slot. Slots 0-9 are the captures.
 #[derive(Debug)]
 pub(crate) struct Names {
-    slots: HashMap<Box<[u8]>, u32>,
+    slots: HashMap<Box<[u8]>, u32, QuickHash>,
     by_slot: Vec<Box<[u8]>>,
     /// All slots, in the order of their names.
     sorted: Vec<u32>,
@@ -459,7 +460,7 @@ pub(crate) struct Names {
 
 impl Default for Names {
     fn default() -> Self {
-        let mut names = Self { slots: HashMap::new(), by_slot: Vec::new(), sorted: Vec::new() };
+        let mut names = Self { slots: HashMap::default(), by_slot: Vec::new(), sorted: Vec::new() };
         for digit in b'0'..=b'9' {
             names.intern(&[digit]);
         }

@@ -88,7 +88,6 @@ impl<'p> State<'p> {
                 candidates.push(Named { variable, key: Some(key), count: false, value });
             }
         };
-        let own = |name: &[u8]| Text::Own(name.to_vec());
         match variable {
             Variable::Tx => {
                 if let Select::Slot(slot) = target.select {
@@ -106,11 +105,11 @@ impl<'p> State<'p> {
                     }
                 }
                 let others = self.bag(variable).into_iter().flat_map(Bag::iter);
-                others.for_each(|(name, value)| add(own(name), value.into()));
+                others.for_each(|(name, value)| add(Text::Made(name), value.into()));
             }
             variable if variable.is_persistent() || matches!(variable, Variable::Env | Variable::Geo) => {
                 let all = self.bag(variable).into_iter().flat_map(Bag::iter);
-                all.for_each(|(name, value)| add(own(name), value.into()));
+                all.for_each(|(name, value)| add(Text::Made(name), value.into()));
                 if let Select::Key(name) = &target.select
                     && let Some(value) = self.built_in(variable, name)
                 {

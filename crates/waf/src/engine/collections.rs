@@ -59,7 +59,11 @@ impl<'p> State<'p> {
         let entry = store.and_then(|store| store.load(&key, self.now_s()));
         let mut bag = Bag::default();
         for (name, value) in entry.iter().flat_map(|entry| &entry.variables) {
-            bag.set(name, Some(value.into()))?;
+            let value = match value {
+                collections::Value::Number(number) => bag::Value::Number(*number),
+                collections::Value::Text(text) => bag::Value::Made(self.forms.made.keep(text)?),
+            };
+            bag.set(name, Some(value), &mut self.forms.made)?;
         }
         self.replace_bag(collection, bag);
         self.bound.list.retain(|binding| binding.collection != collection);
@@ -74,16 +78,20 @@ impl<'p> State<'p> {
         data: &Data,
         place: &Place,
         kind: &'p ChangeKind,
-        after: Option<bag::Value>,
-    ) -> Result<Option<bag::Value>, Failure> {
+        after: Option<bag::Value<'p>>,
+    ) -> Result<Option<bag::Value<'p>>, Failure> {
         let Place::Member(collection, name) = place else { return Ok(after) };
         if !collection.is_persistent() {
             return Ok(after);
         }
-        let number = |template: &'p Template| self.evaluate(data, template).number();
+        let number = |template: &'p Template| self.number(data, template);
         let unsigned = |template| u64::try_from(number(template)).unwrap_or(0);
         let is_set = matches!(kind, ChangeKind::Set(_));
-        let value = after.as_ref().filter(|_| is_set).map(collections::Value::from);
+        let made = &self.forms.made;
+        let value = after.filter(|_| is_set).map(|value| match value.text(made) {
+            Some(text) => collections::Value::Text(text.into()),
+            None => collections::Value::Number(value.number(made)),
+        });
         let change = if BUILT_IN.iter().any(|built_in| built_in.as_bytes() == *name) {
             // The others are the engine's; a name that macros made changes nothing.
             match kind {
@@ -166,23 +174,5 @@ impl<'p> State<'p> {
 impl From<Excess> for Failure {
     fn from(excess: Excess) -> Self {
         Self::Limit(excess.what())
-    }
-}
-
-impl From<&collections::Value> for bag::Value {
-    fn from(value: &collections::Value) -> Self {
-        match value {
-            collections::Value::Number(number) => Self::Number(*number),
-            collections::Value::Text(text) => Self::Text(text.to_vec()),
-        }
-    }
-}
-
-impl From<&bag::Value> for collections::Value {
-    fn from(value: &bag::Value) -> Self {
-        match value {
-            bag::Value::Number(number) => Self::Number(*number),
-            bag::Value::Text(text) => Self::Text(text.as_slice().into()),
-        }
     }
 }

@@ -44,7 +44,7 @@ pub(crate) struct Course {
     /// Tells courses and rule sets of this process apart.
     pub(super) identity: u64,
     /// TX variables by slot, behind the opening.
-    pub(super) opening: Box<[Option<Value>]>,
+    pub(super) opening: Box<[Option<Opened>]>,
     /// Per phase, the rules to run in order.
     pub(super) phases: [Box<[u32]>; 5],
     /// The filter's check of each one's first link, where that tells whether the rule has to be asked.
@@ -96,8 +96,24 @@ impl Course {
     }
 
     /// What makes it this course and no other.
-    fn content(&self) -> (&[Option<Value>], &[Box<[u32]>; 5]) {
+    fn content(&self) -> (&[Option<Opened>], &[Box<[u32]>; 5]) {
         (&self.opening, &self.phases)
+    }
+}
+
+/// The value of a variable behind the opening.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) enum Opened {
+    Number(i64),
+    Text(Box<[u8]>),
+}
+
+impl Opened {
+    pub(super) fn value(&self) -> Value<'_> {
+        match self {
+            Self::Number(number) => Value::Number(*number),
+            Self::Text(text) => Value::Fixed(text),
+        }
     }
 }
 

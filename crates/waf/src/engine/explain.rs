@@ -66,6 +66,15 @@ impl State<'_> {
         });
     }
 
+    /// Notes that capture `number` is `value`.
+    pub(super) fn explain_capture(&mut self, number: usize, value: Option<Value<'_>>) {
+        let Some(value) = value else { return };
+        self.explain(|state, rule_id| {
+            let value = cut(value.text(&state.forms.made).unwrap_or_default());
+            Step::Captured { rule_id, number, value }
+        });
+    }
+
     /// Notes what was set at `place`.
     pub(super) fn explain_set(&mut self, place: &Place) {
         self.explain(|state, rule_id| {
@@ -74,9 +83,9 @@ impl State<'_> {
                 Place::Member(collection, name) => (*collection, &name[..]),
             };
             let variable = format!("{}:{}", collection.name(), String::from_utf8_lossy(name));
-            let value = state.variable(place).map(|value| match value {
-                Value::Number(number) => number.to_string().into_bytes(),
-                Value::Text(text) => cut(text),
+            let value = state.variable(place).map(|value| match value.text(&state.forms.made) {
+                Some(text) => cut(text),
+                None => value.number(&state.forms.made).to_string().into_bytes(),
             });
             Step::Set { rule_id, variable, value }
         });

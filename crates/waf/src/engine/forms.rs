@@ -5,13 +5,14 @@
 //! without a look at them.
 
 use std::borrow::Cow;
-use std::hash::{BuildHasher, RandomState};
 
 use super::Failure;
 use super::data::{Data, ValueId};
+use super::made::MadeTexts;
 use super::work::pass;
 use crate::alphabet::Alphabet;
 use crate::filter::Filter;
+use crate::hash::QuickHash;
 use crate::limits;
 use crate::program::{ChainId, Chains, Shown};
 use crate::transform::Transformation;
@@ -37,7 +38,8 @@ pub(super) struct Forms {
     raw: Vec<Option<FormId>>,
     /// Forms by the hash of their bytes, with open addressing; [`NONE`] where there is none.
     index: Vec<u32>,
-    hasher: Hasher,
+    /// Who finds bytes that share a hash gains nothing: see [`PROBES`].
+    hasher: QuickHash,
     /// Where transformations led, as a list for each form.
     edges: Vec<Edge>,
     /// Per form that was scanned, the checks that it may match.
@@ -48,6 +50,8 @@ pub(super) struct Forms {
     /// Room for the forms on the way to a node.
     path: Vec<FormId>,
     changed_bytes: usize,
+    /// Texts that are no form of a value.
+    pub(super) made: MadeTexts,
     /// Work done since someone asked: see [`work`](super::work).
     units: u64,
 }
@@ -270,7 +274,7 @@ impl Forms {
         let text = bytes.get(data);
         // Hashed, and looked through for its alphabet.
         self.units += 2 * pass(text.len());
-        let hash = self.hasher.hash(text);
+        let hash = self.hasher.of(text);
         let mut free = None;
         for place in places(hash, self.index.len()) {
             let Some(other) = self.all.get(self.index[place] as usize) else {
@@ -310,6 +314,7 @@ impl Forms {
         self.checks.clear();
         self.walks.clear();
         self.found.clear();
+        self.made.clear();
         self.changed_bytes = 0;
         self.units = 0;
     }
@@ -317,6 +322,7 @@ impl Forms {
     /// Bytes of room that is kept.
     pub(super) fn room(&self) -> usize {
         self.all.capacity() * size_of::<Form>()
+            + self.made.room()
             + (self.checks.capacity() + self.found.capacity()) * size_of::<u64>()
     }
 }
@@ -328,37 +334,6 @@ fn add(set: &mut [u64], more: &[u64]) {
 
 fn places(hash: u64, size: usize) -> impl Iterator<Item = usize> {
     (hash as usize..).take(PROBES).map(move |place| place & (size - 1))
-}
-
-/// A quick hash of bytes, seeded for each thread's forms: eight bytes are multiplied in at a time. Who finds bytes that
-/// share a hash gains nothing: see [`PROBES`].
-#[derive(Debug)]
-struct Hasher {
-    seed: u64,
-}
-
-impl Default for Hasher {
-    fn default() -> Self {
-        Self { seed: RandomState::new().hash_one(0) }
-    }
-}
-
-impl Hasher {
-    fn hash(&self, bytes: &[u8]) -> u64 {
-        // An odd number without pattern: the golden ratio's fraction.
-        const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-        let fold = |hash: u64, word: u64| {
-            let product = u128::from(hash ^ word) * u128::from(FACTOR);
-            product as u64 ^ (product >> 64) as u64
-        };
-        let (words, rest) = bytes.as_chunks::<8>();
-        let hash = words
-            .iter()
-            .fold(self.seed ^ bytes.len() as u64, |hash, word| fold(hash, u64::from_le_bytes(*word)));
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        fold(hash, u64::from_le_bytes(last))
-    }
 }
 
 /// `bytes` after `chain`, for values that are not kept.

@@ -1,7 +1,7 @@
 //! `GEO`: what `@geoLookup` found last.
 
 use super::Failure;
-use super::bag::{Bag, Value};
+use super::bag::Bag;
 use super::data::Data;
 use super::state::{Place, State};
 use super::text::Text;
@@ -19,13 +19,14 @@ impl State<'_> {
         let known = operator.located(&form.bytes(data, &self.forms));
         let known = known.map_err(|failure| Failure::Operator(failure.to_string()))?.unwrap_or_default();
         let before = self.bag(Variable::Geo).into_iter().flat_map(Bag::iter);
-        let before: Vec<_> = before.map(|(name, _)| name.to_vec()).collect();
+        let before: Vec<_> = before.map(|(name, _)| self.forms.made.get(name).to_vec()).collect();
         for name in before {
             self.set_variable(&Place::Member(Variable::Geo, name), None)?;
         }
         known.into_iter().try_for_each(|(name, text)| {
             let place = Place::Member(Variable::Geo, name.as_bytes().to_vec());
-            self.set_variable(&place, Some(Value::new(text.into_bytes())))
+            let value = self.make(text.as_bytes())?;
+            self.set_variable(&place, Some(value))
         })
     }
 }

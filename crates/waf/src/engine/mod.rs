@@ -14,6 +14,7 @@ mod explain;
 mod forms;
 mod known;
 mod locate;
+mod made;
 mod moded;
 mod own;
 mod place;
@@ -218,7 +219,8 @@ impl<'p> Core<'p> {
     }
 
     fn score(&self, slots: &[u32]) -> i64 {
-        slots.iter().find_map(|slot| self.state.slot(*slot)).map_or(0, bag::Value::number)
+        let value = slots.iter().find_map(|slot| self.state.slot(*slot));
+        value.map_or(0, |value| value.number(&self.state.forms.made))
     }
 }
 

@@ -64,7 +64,7 @@ impl<'p> State<'p> {
         if self.undo.is_none() {
             return;
         }
-        let before = self.variable(place).cloned();
+        let before = self.variable(place);
         if let Some(undo) = &mut self.undo {
             undo.push((place.clone(), before));
         }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::bag::Value;
+use super::bag::{Value, exact_number, number};
 use super::data::Data;
 use super::forms::transform;
 use super::state::{LOGGING, Place, State};
@@ -275,8 +275,8 @@ impl<'p> State<'p> {
     pub(super) fn cannot_hold(&self, slot: u32, compare: Compare) -> bool {
         match self.slot(slot) {
             None => true,
-            Some(Value::Number(number)) => !compare.matches(*number),
-            Some(Value::Text(_)) => false,
+            Some(Value::Number(number)) => !compare.matches(number),
+            Some(Value::Made(_) | Value::Fixed(_)) => false,
         }
     }
 
@@ -330,23 +330,31 @@ impl<'p> State<'p> {
         };
         let place = match name {
             MemberName::Slot(slot) => Place::Slot(*slot),
-            MemberName::Dynamic(name) => self.place(collection, self.expand(data, name)),
+            MemberName::Dynamic(name) => {
+                let mut text = std::mem::take(&mut self.scratch);
+                self.expand_into(data, name, &mut text);
+                self.place(collection, text)
+            }
         };
         let sum = |amount: &'p Template, sign: i64| {
-            let present = self.variable(&place).map_or(0, Value::number);
-            let amount = self.evaluate(data, amount).number().saturating_mul(sign);
+            let present = self.variable(&place).map_or(0, |value| value.number(&self.forms.made));
+            let amount = self.number(data, amount).saturating_mul(sign);
             Some(Value::Number(present.saturating_add(amount)))
         };
         let value = match kind {
-            ChangeKind::Set(value) => Some(self.evaluate(data, value)),
+            ChangeKind::Set(value) => Some(self.evaluate(data, value)?),
             ChangeKind::Add(amount) => sum(amount, 1),
             ChangeKind::Subtract(amount) => sum(amount, -1),
             ChangeKind::Delete => None,
-            ChangeKind::Expire(_) | ChangeKind::Decay { .. } => self.variable(&place).cloned(),
+            ChangeKind::Expire(_) | ChangeKind::Decay { .. } => self.variable(&place),
         };
         let value = self.remember(data, &place, kind, value)?;
         self.set_variable(&place, value)?;
         self.explain_set(&place);
+        if let Place::Member(_, mut name) = place {
+            name.clear();
+            self.scratch = name;
+        }
         Ok(())
     }
 
@@ -367,21 +375,60 @@ impl<'p> State<'p> {
     }
 
     /// What a variable becomes that is set to `template`. What is one number stays one.
-    pub(super) fn evaluate(&self, data: &Data, template: &'p Template) -> Value {
+    fn evaluate(&mut self, data: &Data, template: &'p Template) -> Result<Value<'p>, Failure> {
         if let Some(number) = template.number() {
-            return Value::Number(number);
+            return Ok(Value::Number(number));
+        }
+        match template.parts() {
+            [Part::Text(text)] => return Ok(Value::Fixed(text)),
+            [Part::Value(target)] => match self.first(data, target) {
+                Some(Text::Number(number)) => return Ok(Value::Number(number)),
+                Some(Text::Made(text)) => {
+                    let number = exact_number(self.forms.made.get(text));
+                    return Ok(number.map_or(Value::Made(text), Value::Number));
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+        let mut text = std::mem::take(&mut self.scratch);
+        self.expand_into(data, template, &mut text);
+        let value = self.make(&text);
+        text.clear();
+        self.scratch = text;
+        value
+    }
+
+    /// The value that `text` stands for: a number where it reads back as the same text.
+    pub(super) fn make(&mut self, text: &[u8]) -> Result<Value<'p>, Failure> {
+        match exact_number(text) {
+            Some(number) => Ok(Value::Number(number)),
+            None => self.forms.made.keep(text).map(Value::Made),
+        }
+    }
+
+    /// The number that `template` comes to.
+    pub(super) fn number(&self, data: &Data, template: &'p Template) -> i64 {
+        if let Some(number) = template.number() {
+            return number;
         }
         if let [Part::Value(target)] = template.parts()
             && let Some(Text::Number(number)) = self.first(data, target)
         {
-            return Value::Number(number);
+            return number;
         }
-        Value::new(self.expand(data, template))
+        number(&self.expand(data, template))
     }
 
     /// `template` with its macros replaced.
     pub(super) fn expand(&self, data: &Data, template: &'p Template) -> Vec<u8> {
         let mut text = Vec::new();
+        self.expand_into(data, template, &mut text);
+        text
+    }
+
+    /// Adds `template` with its macros replaced to `text`.
+    fn expand_into(&self, data: &Data, template: &'p Template, text: &mut Vec<u8>) {
         for part in template.parts() {
             match part {
                 Part::Text(literal) => text.extend_from_slice(literal),
@@ -392,7 +439,6 @@ impl<'p> State<'p> {
                 }
             }
         }
-        text
     }
 
     /// Writes a full match into the record. Texts are expanded now, when the whole chain has matched: CRS writes its

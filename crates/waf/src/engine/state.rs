@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use super::Failure;
-use super::bag::{Bag, Value};
+use super::bag::{Bag, Value, recycle};
 use super::collections::Bound;
-use super::course::Course;
+use super::course::{Course, Opened};
 use super::data::Data;
 use super::forms::Forms;
 use super::sights::Sights;
@@ -13,13 +13,11 @@ use super::text::{Named, Text};
 use super::work::{Work, pass};
 use crate::bits::RuleBits;
 use crate::filter::Filter;
-use crate::limits;
 use crate::operator::{Captures, MAX_CAPTURES};
 use crate::overlay::{Mode, Overlay};
 use crate::program::{Allow, BodyProcessor, EngineMode, Exception, Exclude, Rule};
 use crate::record::{Cause, Internal, Record, Refusal};
 use crate::ruleset::{Ruleset, Severity};
-use crate::step::Step;
 use crate::variable::Variable;
 
 /// The phase of the logging rules, behind the answer.
@@ -39,9 +37,13 @@ pub(super) struct State<'p> {
     /// Whether phase 1 has begun.
     pub(super) opened: bool,
     /// TX variables that have a slot.
-    slots: Vec<Slot>,
+    slots: Vec<Slot<'p>>,
     /// TX variables that have none, and the other collections.
-    bags: Vec<(Variable, Bag)>,
+    bags: Vec<(Variable, Bag<'p>)>,
+    /// Bags to come.
+    spare_bags: Vec<Bag<'p>>,
+    /// Room for a text that is being made.
+    pub(super) scratch: Vec<u8>,
     pub(super) forms: Forms,
     pub(super) sights: Sights,
     pub(super) captures: Captures,
@@ -61,7 +63,7 @@ pub(super) struct State<'p> {
     /// What rules of the tenant's own take away from the shared ones, until these take note.
     pub(super) excluded: Vec<&'p Exclude>,
     /// While a rule runs that only detects: what it changed, as it was before.
-    pub(super) undo: Option<Vec<(Place, Option<Value>)>>,
+    pub(super) undo: Option<Vec<(Place, Option<Value<'p>>)>>,
     pub(super) engine: EngineMode,
     pub(super) processor: Option<BodyProcessor>,
     pub(super) request_body_access: bool,
@@ -70,7 +72,6 @@ pub(super) struct State<'p> {
     pub(super) allowed: Option<Allow>,
     pub(super) highest_severity: Option<Severity>,
     pub(super) work: Work,
-    copied_bytes: usize,
     /// Whether steps are taken down.
     pub(super) explained: bool,
     pub(super) record: Record,
@@ -79,7 +80,9 @@ pub(super) struct State<'p> {
 /// Memory of a state that another can use. Nothing of a transaction is in it.
 #[derive(Debug, Default)]
 pub(super) struct StateRoom {
-    slots: Vec<Slot>,
+    slots: Vec<Slot<'static>>,
+    bags: Vec<Bag<'static>>,
+    scratch: Vec<u8>,
     forms: Forms,
     sights: Sights,
     matched: Vec<Named<'static>>,
@@ -91,20 +94,25 @@ impl StateRoom {
     pub(super) fn bytes(&self) -> usize {
         self.forms.room()
             + self.sights.room()
+            + self.bags.iter().map(Bag::room).sum::<usize>()
+            + self.scratch.capacity()
             + (self.matched.capacity() + self.candidates.capacity()) * size_of::<Named<'_>>()
     }
 }
 
 /// A TX variable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Slot {
+#[derive(Debug, Clone, Copy)]
+enum Slot<'p> {
     /// As the course's opening left it.
     Opening,
     Unset,
-    Set(Value),
+    Set(Value<'p>),
     /// The tenant's to choose, and no rule's to change.
-    Pinned(Value),
+    Pinned(i64),
 }
+
+/// Bags that are kept for the next transaction.
+const SPARE_BAGS: usize = 4;
 
 /// Where a variable that rules set is kept.
 #[derive(Clone)]
@@ -117,10 +125,11 @@ pub(super) enum Place {
 
 impl<'p> State<'p> {
     pub(super) fn new(ruleset: &'p Ruleset, overlay: &'p Overlay, now_unix_us: u64, room: StateRoom) -> Self {
-        let StateRoom { mut slots, forms, mut sights, matched, candidates } = room;
+        let StateRoom { slots, bags, scratch, forms, mut sights, matched, candidates } = room;
+        let mut slots = recycle(slots);
         slots.resize(ruleset.program.names.len(), Slot::Opening);
         for (slot, value) in overlay.seeds.iter().filter(|_| overlay.belongs_to(ruleset)) {
-            slots[*slot as usize] = Slot::Pinned(Value::Number(*value));
+            slots[*slot as usize] = Slot::Pinned(*value);
         }
         let course = overlay.course.as_deref();
         sights.start(ruleset.program.filter.as_ref().map_or(0, Filter::words));
@@ -133,13 +142,15 @@ impl<'p> State<'p> {
             opened: false,
             slots,
             bags: Vec::new(),
+            spare_bags: bags.into_iter().map(Bag::recycle).collect(),
+            scratch,
             forms,
             sights,
             captures: Captures::new(),
             captured: MAX_CAPTURES,
-            matched: of_this_life(matched),
+            matched: recycle(matched),
             last_match: None,
-            candidates: of_this_life(candidates),
+            candidates: recycle(candidates),
             rule: 0,
             removed: None,
             exceptions: overlay.exceptions.iter().collect(),
@@ -153,7 +164,6 @@ impl<'p> State<'p> {
             allowed: None,
             highest_severity: None,
             work: Work::new(ruleset.program.filter.is_some().then_some(overlay.work_budget())),
-            copied_bytes: 0,
             explained: false,
             record: Record::default(),
         }
@@ -168,11 +178,14 @@ impl<'p> State<'p> {
 
     /// Ends: gives the record, and the room for the next transaction.
     pub(super) fn close(self) -> (Record, StateRoom) {
-        let Self { record, mut slots, mut forms, sights, matched, candidates, .. } = self;
-        slots.clear();
+        let Self {
+            record, slots, bags, mut spare_bags, scratch, mut forms, sights, matched, candidates, ..
+        } = self;
         forms.clear();
-        let (matched, candidates) = (of_this_life(matched), of_this_life(candidates));
-        (record, StateRoom { slots, forms, sights, matched, candidates })
+        spare_bags.extend(bags.into_iter().map(|(_, bag)| bag));
+        let bags = spare_bags.into_iter().take(SPARE_BAGS).map(Bag::recycle).collect();
+        let (slots, matched, candidates) = (recycle(slots), recycle(matched), recycle(candidates));
+        (record, StateRoom { slots, bags, scratch, forms, sights, matched, candidates })
     }
 
     /// The rule that runs, or ran last.
@@ -197,39 +210,41 @@ impl<'p> State<'p> {
         self.engine = for_tenant(mode, self.overlay);
     }
 
-    pub(super) fn slot(&self, slot: u32) -> Option<&Value> {
-        match &self.slots[slot as usize] {
-            Slot::Opening => self.course?.opening[slot as usize].as_ref(),
+    pub(super) fn slot(&self, slot: u32) -> Option<Value<'p>> {
+        match self.slots[slot as usize] {
+            Slot::Opening => self.course?.opening[slot as usize].as_ref().map(Opened::value),
             Slot::Unset => None,
-            Slot::Set(value) | Slot::Pinned(value) => Some(value),
+            Slot::Set(value) => Some(value),
+            Slot::Pinned(number) => Some(Value::Number(number)),
         }
     }
 
     /// TX variables by slot, but for those that are pinned.
-    pub(super) fn opening(&self) -> Box<[Option<Value>]> {
-        let of = |slot: &Slot| match slot {
-            Slot::Set(value) => Some(value.clone()),
+    pub(super) fn opening(&self) -> Box<[Option<Opened>]> {
+        let of = |slot: &Slot<'_>| match slot {
+            Slot::Set(Value::Number(number)) => Some(Opened::Number(*number)),
+            Slot::Set(value) => value.text(&self.forms.made).map(|text| Opened::Text(text.into())),
             Slot::Opening | Slot::Unset | Slot::Pinned(_) => None,
         };
         self.slots.iter().map(of).collect()
     }
 
     /// The variables of `collection` that have no slot.
-    pub(super) fn bag(&self, collection: Variable) -> Option<&Bag> {
+    pub(super) fn bag(&self, collection: Variable) -> Option<&Bag<'p>> {
         self.bags.iter().find(|(variable, _)| *variable == collection).map(|(_, bag)| bag)
     }
 
     /// Makes `bag` the variables of `collection`.
-    pub(super) fn replace_bag(&mut self, collection: Variable, bag: Bag) {
+    pub(super) fn replace_bag(&mut self, collection: Variable, bag: Bag<'p>) {
         self.bags.retain(|(variable, _)| *variable != collection);
         self.bags.push((collection, bag));
     }
 
     /// The variable at `place`.
-    pub(super) fn variable(&self, place: &Place) -> Option<&Value> {
+    pub(super) fn variable(&self, place: &Place) -> Option<Value<'p>> {
         match place {
             Place::Slot(slot) => self.slot(*slot),
-            Place::Member(collection, name) => self.bag(*collection)?.get(name),
+            Place::Member(collection, name) => self.bag(*collection)?.get(name, &self.forms.made),
         }
     }
 
@@ -243,13 +258,9 @@ impl<'p> State<'p> {
     }
 
     /// Sets or, with `None`, deletes the variable at `place`, unless the tenant's level or thresholds pin it.
-    pub(super) fn set_variable(&mut self, place: &Place, value: Option<Value>) -> Result<(), Failure> {
-        if let Some(Value::Text(text)) = &value {
-            self.copied_bytes += text.len();
+    pub(super) fn set_variable(&mut self, place: &Place, value: Option<Value<'p>>) -> Result<(), Failure> {
+        if let Some(text) = value.as_ref().and_then(|value| value.text(&self.forms.made)) {
             self.work.spend(pass(text.len()))?;
-            if self.copied_bytes > limits::COPIED_BYTES {
-                return Err(Failure::Limit("bytes copied into variables"));
-            }
         }
         self.note_for_undo(place);
         match place {
@@ -267,10 +278,10 @@ impl<'p> State<'p> {
             Place::Member(collection, name) => {
                 let known = self.bags.iter().position(|(variable, _)| variable == collection);
                 let index = known.unwrap_or_else(|| {
-                    self.bags.push((*collection, Bag::default()));
+                    self.bags.push((*collection, self.spare_bags.pop().unwrap_or_default()));
                     self.bags.len() - 1
                 });
-                self.bags[index].1.set(name, value)
+                self.bags[index].1.set(name, value, &mut self.forms.made)
             }
         }
     }
@@ -281,14 +292,17 @@ impl<'p> State<'p> {
         // Those beyond are unset already.
         let upto = len.max(std::mem::replace(&mut self.captured, len));
         (0..upto).try_for_each(|number| {
-            let value = {
-                let input = input.bytes(data, &self.forms);
-                self.captures.get(number, &input).map(|capture| Value::Text(capture.to_vec()))
+            let mut text = std::mem::take(&mut self.scratch);
+            let input = input.bytes(data, &self.forms);
+            let captured = self.captures.get(number, &input).map(|capture| text.extend_from_slice(capture));
+            drop(input);
+            let value = match captured {
+                Some(()) => Some(Value::Made(self.forms.made.keep(&text)?)),
+                None => None,
             };
-            if let Some(Value::Text(text)) = &value {
-                let value = text[..text.len().min(limits::RECORDED_BYTES)].to_vec();
-                self.explain(|_, rule_id| Step::Captured { rule_id, number, value });
-            }
+            text.clear();
+            self.scratch = text;
+            self.explain_capture(number, value);
             self.set_variable(&Place::Slot(number as u32), value)
         })
     }
@@ -326,13 +340,6 @@ impl<'p> State<'p> {
             self.refuse(Refusal { cause, status, phase, drop: false, redirect: None });
         }
     }
-}
-
-/// An empty list for texts that live longer or shorter than those of `list`, in the same memory: the standard library
-/// collects what it takes out of a list in place.
-fn of_this_life<'a>(mut list: Vec<Named<'_>>) -> Vec<Named<'a>> {
-    list.clear();
-    list.into_iter().map_while(|_| None).collect()
 }
 
 fn for_tenant(mode: EngineMode, overlay: &Overlay) -> EngineMode {

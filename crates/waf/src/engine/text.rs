@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::bag::Value;
 use super::data::{Data, ValueId};
 use super::forms::{FormId, Forms};
+use super::made::Made;
 use crate::variable::Variable;
 
 /// A text of a transaction over a rule set that lives for `'p`.
@@ -16,6 +17,8 @@ pub(super) enum Text<'p> {
     Form(FormId),
     /// A text of the rule set.
     Fixed(&'p [u8]),
+    /// One that rules made.
+    Made(Made),
     /// A number, in decimal digits.
     Number(i64),
     Own(Vec<u8>),
@@ -27,6 +30,7 @@ impl Text<'_> {
             Self::Kept(value) => Cow::Borrowed(data.get(*value)),
             Self::Form(form) => Cow::Borrowed(forms.bytes(data, *form)),
             Self::Fixed(text) => Cow::Borrowed(text),
+            Self::Made(text) => Cow::Borrowed(forms.made.get(*text)),
             Self::Number(number) => Cow::Owned(number.to_string().into_bytes()),
             Self::Own(text) => Cow::Borrowed(text),
         }
@@ -40,6 +44,7 @@ impl Text<'_> {
             Self::Kept(value) => data.get(*value).len(),
             Self::Form(form) => forms.bytes(data, *form).len(),
             Self::Fixed(text) => text.len(),
+            Self::Made(text) => text.len(),
             Self::Number(number) => {
                 number.unsigned_abs().checked_ilog10().unwrap_or(0) as usize + 1 + usize::from(*number < 0)
             }
@@ -48,11 +53,12 @@ impl Text<'_> {
     }
 }
 
-impl From<&Value> for Text<'_> {
-    fn from(value: &Value) -> Self {
+impl<'p> From<Value<'p>> for Text<'p> {
+    fn from(value: Value<'p>) -> Self {
         match value {
-            Value::Number(number) => Self::Number(*number),
-            Value::Text(text) => Self::Own(text.clone()),
+            Value::Number(number) => Self::Number(number),
+            Value::Made(text) => Self::Made(text),
+            Value::Fixed(text) => Self::Fixed(text),
         }
     }
 }
