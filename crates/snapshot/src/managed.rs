@@ -82,9 +82,9 @@ pub struct ManagedCounters {
     pub orders_resumed: AtomicU64,
     /// Attempts put off because the configured number of orders was reached.
     pub orders_limited: AtomicU64,
-    /// Stored accounts, orders and certificates that could not be read.
+    /// Stored certificates that could not be read.
     pub unreadable: AtomicU64,
-    /// Whether nothing is ordered at all, because what is stored cannot be opened or written.
+    /// Whether nothing is ordered at all: what is stored cannot be opened, or ordering has ended.
     pub suspended: AtomicBool,
 }
 

@@ -103,14 +103,20 @@ impl Http {
             send(tcp, request).await?
         };
         if matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            let wait =
-                response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-            if let Some(until) = wait.and_then(|s: u64| SystemTime::now().checked_add(Duration::from_secs(s)))
-            {
+            let value = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+            if let Some(until) = value.and_then(|value| retry_after(value, SystemTime::now())) {
                 *self.retry_after.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
             }
         }
         Ok(response)
+    }
+}
+
+/// Until when to wait: a number of seconds, or a date (RFC 9110 section 10.2.3).
+fn retry_after(value: &str, now: SystemTime) -> Option<SystemTime> {
+    match value.parse() {
+        Ok(seconds) => now.checked_add(Duration::from_secs(seconds)),
+        Err(_) => httpdate::parse_http_date(value).ok(),
     }
 }
 
@@ -150,5 +156,20 @@ impl HttpClient for Http {
             let (head, body) = http.call(request).await.map_err(Error::Other)?.into_parts();
             Ok(BytesResponse { parts: head, body: Box::new(body) })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_is_asked_for_in_seconds_or_until_a_date() {
+        let (epoch, s) = (SystemTime::UNIX_EPOCH, Duration::from_secs);
+        assert_eq!(retry_after("120", epoch), Some(epoch + s(120)));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:37 GMT", epoch), Some(epoch + s(784_111_777)));
+        for bad in ["", "-1", "soon", "18446744073709551615"] {
+            assert_eq!(retry_after(bad, epoch + s(1)), None, "{bad}");
+        }
     }
 }

@@ -119,18 +119,28 @@ impl Acme {
         let Some(Ready { orders, folder, proved, stored, unreadable }) = self.ready else { return Ok(()) };
         let issued = self.issued;
         let run = move || {
+            let _ending = Ending(orders.managed.clone());
             let schedule = Schedule { orders, folder, reader, issued, proved, stored, unreadable };
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
                 Err(error) => {
-                    schedule.orders.managed.counters.suspended.store(true, Relaxed);
-                    tracing::error!(%error, "no certificates are ordered: no runtime for it");
+                    tracing::error!(%error, "no runtime to order certificates");
                     return;
                 }
             };
             tokio::task::LocalSet::new().block_on(&runtime, schedule.run());
         };
         std::thread::Builder::new().name("acme".into()).spawn(run).map(|_| ())
+    }
+}
+
+/// Says that nothing is ordered any more when the thread ends, which it should not.
+struct Ending(Arc<Managed>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.counters.suspended.store(true, Relaxed);
+        tracing::error!("no certificates are ordered any more");
     }
 }
 

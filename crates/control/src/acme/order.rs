@@ -133,18 +133,18 @@ impl Orders {
             None => self.place(authority, wanted, &owner).await,
         };
         let url = &authority.directory.url;
-        match &done {
-            Ok(_) => authority.works(),
-            Err(failure) => {
-                authority.failed(&wanted.host, failure, unix_s(SystemTime::now()));
-                match failure {
-                    Failure::AccountGone(_) => {
-                        authority.forget(&self.store, &owner).await?;
-                        self.store.remove_order(url, &wanted.tenant, &wanted.host)?;
-                    }
-                    Failure::Domain(_) => self.store.remove_order(url, &wanted.tenant, &wanted.host)?,
-                    _ => {}
+        if matches!(done, Ok(_) | Err(Failure::Domain(_))) {
+            authority.works();
+        }
+        if let Err(failure) = &done {
+            authority.failed(&wanted.host, failure, unix_s(SystemTime::now()));
+            match failure {
+                Failure::AccountGone(_) => {
+                    authority.forget(&self.store, &owner).await?;
+                    self.store.remove_order(url, &wanted.tenant, &wanted.host)?;
                 }
+                Failure::Domain(_) => self.store.remove_order(url, &wanted.tenant, &wanted.host)?,
+                _ => {}
             }
         }
         done

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use instant_acme::Error;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use veloflux_snapshot::Reader;
 use veloflux_snapshot::managed::{IssuedCertificate, ManagedDomain};
 
@@ -81,6 +81,28 @@ struct Held {
     renew_unix_s: u64,
 }
 
+/// A domain that is being attended to, however that ends.
+struct Attending {
+    state: Rc<State>,
+    key: Key,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Attending {
+    fn drop(&mut self) {
+        if let Ok(mut entries) = self.state.entries.try_borrow_mut()
+            && let Some(entry) = entries.get_mut(&self.key)
+        {
+            entry.busy = false;
+            if std::thread::panicking() {
+                entry.next_unix_s = now() + FIRST_PAUSE_S;
+                entry.last_error = Some("the attempt panicked".to_owned());
+            }
+        }
+        self.state.done.notify_one();
+    }
+}
+
 struct State {
     orders: Orders,
     folder: PathBuf,
@@ -96,6 +118,8 @@ struct State {
     done: Notify,
     /// Whether `entries` differ from the status on disk.
     changed: Cell<bool>,
+    /// When that was written last.
+    written: Cell<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -128,19 +152,15 @@ impl Schedule {
             revision: Cell::new(0),
             done: Notify::new(),
             changed: Cell::new(false),
+            written: Cell::new(None),
         });
         loop {
             state.follow();
             for key in state.due() {
                 let Ok(permit) = permits.clone().try_acquire_owned() else { break };
-                state.set_busy(&key, true);
-                let state = state.clone();
-                tokio::task::spawn_local(async move {
-                    state.attend(&key).await;
-                    state.set_busy(&key, false);
-                    drop(permit);
-                    state.done.notify_one();
-                });
+                state.change(&key, |entry| entry.busy = true);
+                let attending = Attending { state: state.clone(), key, _permit: permit };
+                tokio::task::spawn_local(async move { attending.state.attend(&attending.key).await });
             }
             state.write_status();
             tokio::select! {
@@ -200,10 +220,6 @@ impl State {
         let mut due: Vec<(u64, Key)> = due.map(|(key, entry)| (entry.next_unix_s, key.clone())).collect();
         due.sort_unstable();
         due.into_iter().map(|(_, key)| key).collect()
-    }
-
-    fn set_busy(&self, key: &Key, busy: bool) {
-        self.change(key, |entry| entry.busy = busy);
     }
 
     /// Changes a domain that is still there.
@@ -374,9 +390,11 @@ impl State {
     }
 
     fn write_status(&self) {
-        if !self.changed.replace(false) {
+        let lately = self.written.get().is_some_and(|written| written.elapsed() < LOOK_INTERVAL);
+        if lately || !self.changed.replace(false) {
             return;
         }
+        self.written.set(Some(Instant::now()));
         let entries = self.entries.borrow();
         let mut rows: Vec<DomainStatus> = entries
             .iter()

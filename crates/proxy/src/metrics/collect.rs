@@ -197,12 +197,12 @@ fn managed(families: &mut Families<'_>, snapshot: &Snapshot, counters: &ManagedC
     )?;
     families.counter(
         "veloflux_acme_unreadable",
-        "Stored accounts, orders and certificates that could not be read",
+        "Stored certificates that could not be read",
         read(&counters.unreadable),
     )?;
     families.gauge(
         "veloflux_acme_suspended",
-        "1: nothing is ordered, because what is stored cannot be opened or written",
+        "1: nothing is ordered, because what is stored cannot be opened, or ordering has ended",
         i64::from(counters.suspended.load(Relaxed)),
     )
 }

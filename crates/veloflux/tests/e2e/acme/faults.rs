@@ -180,6 +180,11 @@ async fn a_process_that_crashes_in_a_loop_orders_no_more_than_one_that_runs() {
         assert_eq!(authority.orders(), round);
         let why = edge.said("no certificate was obtained").await["why"].as_str().unwrap().to_owned();
         assert!(why.contains("the domain was not certified"), "{why}");
+        patiently("the pause is written down", async || {
+            let status = std::fs::read_to_string(edge.path("data/acme/status.json")).ok()?;
+            status.contains("\"failures\":1").then_some(())
+        })
+        .await;
         // The pause after the failure holds over restarts...
         edge = crashed(edge).await;
         tokio::time::sleep(Duration::from_secs(2)).await;
