@@ -3,11 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
+use std::time::SystemTime;
 
 use instant_acme::{Account, AccountCredentials, Error, ExternalAccountKey, NewAccount};
 use tokio::sync::Mutex;
 
-use super::failure::Failure;
+use super::failure::{Failure, unix_s};
 use super::settings::Directory;
 use super::store::Store;
 
@@ -74,6 +75,8 @@ impl Authority {
     pub(super) fn failed(&self, host: &str, failure: &Failure, now_unix_s: u64) {
         let asked = |until: Option<u64>| until.unwrap_or(0).min(now_unix_s + LONGEST_ASKED_S);
         match failure {
+            // Those that were under way when it was paused say nothing new.
+            Failure::Authority { .. } if self.paused_until_unix_s.get() > now_unix_s => {}
             Failure::Authority { why, until_unix_s } => {
                 let failures = self.failures.get().saturating_add(1);
                 self.failures.set(failures);
@@ -106,6 +109,12 @@ impl Authority {
     ) -> Result<Account, Failure> {
         // Held while an account is made, so that it is made once.
         let mut accounts = self.accounts.lock().await;
+        let paused_until = self.paused_until_unix_s.get();
+        if paused_until > unix_s(SystemTime::now()) {
+            // It was found not to work while this waited.
+            let why = "it is left alone after its failures".to_owned();
+            return Err(Failure::Authority { why, until_unix_s: Some(paused_until) });
+        }
         if let Some(account) = accounts.get(owner) {
             return Ok(account.clone());
         }
@@ -188,6 +197,35 @@ pub(super) fn with_jitter(seconds: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn authority() -> Authority {
+        let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        let http = super::super::http::Http::new(tls.into());
+        Authority::new(Directory { url: "https://ca.example/dir".parse().unwrap(), http, external: None })
+    }
+
+    #[test]
+    fn an_outage_counts_once_and_a_limit_for_its_domain_alone() {
+        let authority = authority();
+        let broken = |until_unix_s| Failure::Authority { why: "no".to_owned(), until_unix_s };
+        for _ in 0..10 {
+            authority.failed("a.example", &broken(None), 1_000);
+        }
+        let first = authority.open_unix_s("b.example");
+        assert!((1_015..=1_016).contains(&first), "{first}");
+        authority.failed("a.example", &broken(Some(5_000)), first);
+        assert_eq!(authority.open_unix_s("b.example"), 5_000);
+        authority.works();
+        let limited = Failure::RateLimited { why: "no".to_owned(), until_unix_s: Some(u64::MAX) };
+        authority.failed("a.example", &limited, 6_000);
+        assert_eq!(authority.open_unix_s("b.example"), 0);
+        assert_eq!(authority.open_unix_s("a.example"), 6_000 + LONGEST_ASKED_S);
+    }
 
     #[test]
     fn pauses_double_up_to_their_bound() {

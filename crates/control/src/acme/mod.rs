@@ -198,6 +198,15 @@ fn newest(
     stored
 }
 
+/// Whether settings can be followed: every file that they name is there and holds what it should.
+pub fn check(
+    acme: &process::Acme,
+    resolve: &dyn Fn(&str) -> PathBuf,
+    native_roots: &[CertificateDer<'static>],
+) -> Result<(), SettingsError> {
+    Reading { resolve, native_roots }.settings(acme).map(|_| ())
+}
+
 /// The stored certificates, where each domain stands, and the files that cannot be read; without the master key.
 pub fn list(data_directory: &Path) -> (Vec<StoredCertificate>, Vec<DomainStatus>, Vec<Unreadable>) {
     let (certificates, unreadable) = store::listed(data_directory);
