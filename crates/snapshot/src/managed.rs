@@ -78,7 +78,7 @@ pub struct ManagedCounters {
     pub orders_issued: AtomicU64,
     /// Orders that ended otherwise, and attempts that failed before or during one.
     pub orders_failed: AtomicU64,
-    /// Unfinished orders of an earlier process that were gone on with.
+    /// Unfinished orders that were gone on with, after a failure or by another process.
     pub orders_resumed: AtomicU64,
     /// Attempts put off because the configured number of orders was reached.
     pub orders_limited: AtomicU64,

@@ -37,7 +37,7 @@ pub(super) enum Failure {
         /// From then on there is room, in seconds since 1970.
         until_unix_s: u64,
     },
-    /// This node's own: its disk, its settings.
+    /// This side's own: its disk, its settings, its name servers. An order that was placed is gone on with.
     Local(String),
 }
 
@@ -76,7 +76,9 @@ impl Failure {
         match kind.unwrap_or_default() {
             "rateLimited" => Self::RateLimited { why, until_unix_s },
             "accountDoesNotExist" => Self::AccountGone(why),
-            "serverInternal" | "badNonce" | "externalAccountRequired" | "userActionRequired" => {
+            // Of its own making or not: such a call has done nothing, and the next may do.
+            "badNonce" => Self::Unfinished(why),
+            "serverInternal" | "externalAccountRequired" | "userActionRequired" => {
                 Self::Authority { why, until_unix_s }
             }
             _ if broken => Self::Authority { why, until_unix_s },
@@ -102,7 +104,7 @@ impl From<Refused> for Failure {
 
 impl From<DnsError> for Failure {
     fn from(error: DnsError) -> Self {
-        Self::Domain(format!("its DNS record was not written: {error}"))
+        Self::Local(format!("the DNS record was not written: {error}"))
     }
 }
 

@@ -4,6 +4,7 @@
 //! written down before they are used, and found again whatever has ended the process ([`store`]). Nothing fails open:
 //! where what is stored cannot be read, or the count of orders cannot be written, nothing is ordered.
 
+mod answer;
 mod authority;
 mod dns;
 mod failure;
@@ -33,7 +34,7 @@ use authority::Authority;
 use ledger::Ledger;
 use order::Orders;
 pub use schedule::Proved;
-use schedule::Schedule;
+use schedule::{Answered, Schedule};
 pub use settings::SettingsError;
 use settings::{Reading, Settings};
 pub use status::DomainStatus;
@@ -86,6 +87,7 @@ struct Ready {
     proved: Proved,
     stored: Vec<(StoredCertificate, IssuedCertificate)>,
     unreadable: Vec<Unreadable>,
+    answering: Answered,
 }
 
 impl Acme {
@@ -116,11 +118,13 @@ impl Acme {
     /// Orders and renews from now on, for what the snapshots of `reader` want, until the process ends: nothing has to be
     /// finished first, since every order is gone on with.
     pub fn start(self, reader: Reader) -> io::Result<()> {
-        let Some(Ready { orders, folder, proved, stored, unreadable }) = self.ready else { return Ok(()) };
+        let Some(Ready { orders, folder, proved, stored, unreadable, answering }) = self.ready else {
+            return Ok(());
+        };
         let issued = self.issued;
         let run = move || {
             let _ending = Ending(orders.managed.clone());
-            let schedule = Schedule { orders, folder, reader, issued, proved, stored, unreadable };
+            let schedule = Schedule { orders, folder, reader, issued, proved, stored, unreadable, answering };
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
                 Err(error) => {
@@ -179,10 +183,17 @@ impl Ready {
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let ledger = Ledger::open(&folder, settings.orders_per_domain, settings.orders_in_all)
             .map_err(|error| format!("{}: the count of orders cannot be read: {error}", folder.display()))?;
+        // Authorities may be about to look at what they were told of.
+        let mut answering = Answered::default();
+        for ((tenant, host), answers) in store.answers() {
+            let name = host.strip_prefix("*.").unwrap_or(&host);
+            let given = answers.iter().filter_map(|answer| answer.give(&managed, name).ok()).collect();
+            answering.insert((tenant, host), given);
+        }
         let mut settings = settings;
         let authorities = settings.directories.drain(..).map(Authority::new).collect();
         let orders = Orders { settings, store, ledger: ledger.into(), authorities, managed };
-        Ok(Self { orders, folder, proved, stored, unreadable })
+        Ok(Self { orders, folder, proved, stored, unreadable, answering })
     }
 }
 

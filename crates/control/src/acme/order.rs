@@ -6,19 +6,18 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 use instant_acme::{
     Account, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, ChallengeType, Error, Identifier,
     NewOrder, Order, OrderStatus, RetryPolicy,
 };
-use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
-use rustls::sign::CertifiedKey;
-use rustls_pki_types::PrivateKeyDer;
+use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use veloflux_model::process::{Accounts, ChallengeKind, KeyType};
-use veloflux_snapshot::TlsCertificate;
 use veloflux_snapshot::managed::{Answering, IssuedCertificate, Managed};
 
+use super::answer::Answer;
 use super::authority::{Authority, SHARED, again};
 use super::dns::Action;
 use super::failure::{Failure, shown, unix_s};
@@ -160,7 +159,7 @@ impl Orders {
         let order = again(async || account.order(record.url.clone()).await)
             .await
             .map_err(|error| authority.failure(error))?;
-        self.managed.counters.orders_resumed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.managed.counters.orders_resumed.fetch_add(1, Relaxed);
         tracing::info!(
             tenant = &*wanted.tenant,
             domain = &*wanted.host,
@@ -176,13 +175,18 @@ impl Orders {
         let key_pem = self.new_key()?.serialize_pem();
         let placed_unix_s = unix_s(SystemTime::now());
         self.ledger.borrow_mut().place(&wanted.host, placed_unix_s)?;
-        self.managed.counters.orders_placed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.managed.counters.orders_placed.fetch_add(1, Relaxed);
         let replaces = wanted.replaces.as_ref().filter(|(directory, _)| directory == url.as_str());
         let order = new_order(&account, &wanted.host, replaces.map(|(_, id)| id.clone()))
             .await
             .map_err(|error| authority.failure(error))?;
-        let record =
-            OrderRecord { url: order.url().to_owned(), owner: owner.to_owned(), placed_unix_s, key_pem };
+        let record = OrderRecord {
+            url: order.url().to_owned(),
+            owner: owner.to_owned(),
+            placed_unix_s,
+            answers: Vec::new(),
+            key_pem,
+        };
         self.store.save_order(url, &wanted.tenant, &wanted.host, &record)?;
         tracing::info!(
             tenant = &*wanted.tenant, domain = &*wanted.host, directory = %url, order = record.url,
@@ -201,7 +205,7 @@ impl Orders {
     ) -> Result<Obtained, Failure> {
         let patience = RetryPolicy::new().initial_delay(FIRST_LOOK).backoff(1.5).timeout(DECISION_TIMEOUT);
         if order.state().status == OrderStatus::Pending {
-            self.prove(authority, wanted, &mut order, &patience).await?;
+            self.prove(authority, wanted, record, &mut order, &patience).await?;
         }
         if order.state().status == OrderStatus::Ready {
             let csr = signing_request(&wanted.host, &record.key_pem)?;
@@ -244,11 +248,12 @@ impl Orders {
         &self,
         authority: &Authority,
         wanted: &Wanted,
+        record: &OrderRecord,
         order: &mut Order,
         patience: &RetryPolicy,
     ) -> Result<(), Failure> {
         let mut answers = Answers::default();
-        let decided = match self.answer(authority, wanted, order, &mut answers).await {
+        let decided = match self.answer(authority, wanted, record, order, &mut answers).await {
             Ok(()) => match again(async || order.poll_ready(patience).await).await {
                 Ok(_) => Ok(()),
                 // Why is asked of its challenges.
@@ -266,9 +271,21 @@ impl Orders {
         &self,
         authority: &Authority,
         wanted: &Wanted,
+        record: &OrderRecord,
         order: &mut Order,
         answers: &mut Answers,
     ) -> Result<(), Failure> {
+        // All are read first, where a call can be made again; the order keeps what it has read.
+        let read = again(async || {
+            let mut authorizations = order.authorizations();
+            while let Some(authorization) = authorizations.next().await {
+                authorization?;
+            }
+            Ok(())
+        });
+        read.await.map_err(|error| authority.failure(error))?;
+        let mut record = record.clone();
+        record.answers.clear();
         let mut authorizations = order.authorizations();
         while let Some(next) = authorizations.next().await {
             let mut authorization = next.map_err(|error| authority.failure(error))?;
@@ -281,17 +298,24 @@ impl Orders {
             let Some(mut challenge) = authorization.challenge(challenge_type(kind)) else { continue };
             let print = challenge.key_authorization();
             match kind {
-                ChallengeKind::Http01 => {
-                    let answer = self.managed.answer_http(wanted.name(), &challenge.token, print.as_str());
-                    answers.held.push(answer);
-                }
+                ChallengeKind::Http01 => record
+                    .answers
+                    .push(Answer::Http { token: challenge.token.clone(), body: print.as_str().to_owned() }),
                 ChallengeKind::TlsAlpn01 => {
-                    let certificate = challenge_certificate(wanted.name(), print.digest().as_ref())?;
-                    answers.held.push(self.managed.answer_handshake(wanted.name(), certificate));
+                    let digest = print.digest().as_ref().try_into();
+                    let digest =
+                        digest.map_err(|_| Failure::Local("a digest has another length".to_owned()))?;
+                    record.answers.push(Answer::Handshake { digest });
                 }
                 ChallengeKind::Dns01 => {
                     let name = format!("_acme-challenge.{}", wanted.name());
                     self.write_record(&name, print.dns_value(), answers).await?;
+                }
+            }
+            if kind != ChallengeKind::Dns01 {
+                self.store.save_order(&authority.directory.url, &wanted.tenant, &wanted.host, &record)?;
+                for answer in &record.answers {
+                    answers.held.push(answer.give(&self.managed, wanted.name()).map_err(Failure::Local)?);
                 }
             }
             // After a crash the authority may have been told already.
@@ -413,25 +437,6 @@ fn signing_request(host: &str, key_pem: &str) -> Result<Vec<u8>, Failure> {
         Ok::<_, rcgen::Error>(params.serialize_request(&key)?.der().to_vec())
     };
     made().map_err(|error| local("no request can be made", &error))
-}
-
-/// What is shown in a challenge's handshake: a self-signed certificate for the name with the digest of the key
-/// authorization in an extension of its own (RFC 8737 section 3).
-fn challenge_certificate(host: &str, digest: &[u8]) -> Result<TlsCertificate, Failure> {
-    let made = || {
-        let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(vec![host.to_owned()])?;
-        params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
-        Ok::<_, rcgen::Error>((params.self_signed(&key)?.der().clone(), key.serialize_der()))
-    };
-    let (certificate, key) = made().map_err(|error| local("no challenge certificate can be made", &error))?;
-    let key = PrivateKeyDer::try_from(key)
-        .map_err(|error| Failure::Local(format!("no challenge certificate can be made: {error}")))?;
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let key = provider.key_provider.load_private_key(key);
-    // Not checked against each other: the check does not know the extension, which is critical.
-    key.map(|key| Arc::new(CertifiedKey::new(vec![certificate], key)))
-        .map_err(|error| Failure::Local(format!("no challenge certificate can be made: {error}")))
 }
 
 fn local(what: &str, error: &rcgen::Error) -> Failure {

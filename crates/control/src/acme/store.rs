@@ -24,6 +24,7 @@ use veloflux_model::value::{Hostname, ServiceUrl};
 use veloflux_snapshot::compile::check_issued;
 use veloflux_snapshot::managed::IssuedCertificate;
 
+use super::answer::Answer;
 use super::renewal::Life;
 use crate::files::{SECRET, read_bounded, replace, sync_folder};
 use crate::seal::MasterKey;
@@ -37,8 +38,8 @@ const MAX_FILE_BYTES: u64 = 256 << 10;
 /// What stands for `*.` in the names of files; no host name begins with it.
 const WILDCARD: &str = "_wildcard.";
 
-/// Most certificates that are read at start.
-const MAX_CERTIFICATES: usize = 100_000;
+/// Most certificates, or orders, that are read at start.
+const MAX_FILES: usize = 100_000;
 
 /// A file that is there and cannot be used, or could not be written.
 #[derive(Debug)]
@@ -60,9 +61,7 @@ impl std::error::Error for Unreadable {}
 impl Unreadable {
     /// Tenant and domain of a certificate's file.
     pub(super) fn domain(&self) -> Option<(String, String)> {
-        let mut names = self.path.iter().rev();
-        let host = names.next()?.to_str()?.replacen(WILDCARD, "*.", 1);
-        Some((names.next()?.to_str()?.to_owned(), host))
+        domain(&self.path)
     }
 }
 
@@ -75,6 +74,8 @@ pub(super) struct OrderRecord {
     pub(super) owner: String,
     /// When it was placed, in seconds since 1970.
     pub(super) placed_unix_s: u64,
+    /// What its challenges are answered with.
+    pub(super) answers: Vec<Answer>,
     /// The certificate's key in PEM.
     #[serde(skip)]
     pub(super) key_pem: String,
@@ -206,6 +207,17 @@ impl Store {
         remove(&self.path(directory, "orders", &[tenant, host]))
     }
 
+    /// What unfinished orders answer, by tenant and domain; those that cannot be read are told of when they are gone on
+    /// with.
+    pub(super) fn answers(&self) -> Vec<((String, String), Vec<Answer>)> {
+        let files = domain_files(&self.root, "orders").into_iter();
+        let read = files.filter_map(|path| {
+            let stored = read_stored::<OrderRecord>(&path).ok()??;
+            Some((domain(&path)?, stored.plain.answers))
+        });
+        read.collect()
+    }
+
     pub(super) fn save_certificate(
         &self,
         directory: &ServiceUrl,
@@ -218,7 +230,7 @@ impl Store {
     /// All certificates, of whatever directory, with what is served of each; and the files that cannot be used.
     pub(super) fn certificates(&self) -> (Vec<(StoredCertificate, IssuedCertificate)>, Vec<Unreadable>) {
         let (mut good, mut bad) = (Vec::new(), Vec::new());
-        for path in certificate_files(&self.root) {
+        for path in domain_files(&self.root, "certificates") {
             match self.certificate_at(&path) {
                 Ok(found) => good.extend(found),
                 Err(unreadable) => bad.push(unreadable),
@@ -280,7 +292,7 @@ impl Store {
 /// The certificates as far as they can be read without the master key, for whoever lists them.
 pub(super) fn listed(data_directory: &Path) -> (Vec<StoredCertificate>, Vec<Unreadable>) {
     let (mut good, mut bad) = (Vec::new(), Vec::new());
-    for path in certificate_files(&folder(data_directory)) {
+    for path in domain_files(&folder(data_directory), "certificates") {
         match read_stored::<StoredCertificate>(&path) {
             Ok(stored) => good.extend(stored.map(|stored| stored.plain)),
             Err(unreadable) => bad.push(unreadable),
@@ -305,11 +317,18 @@ fn folder_name(directory: &ServiceUrl) -> String {
     format!("{}-{hash}", directory.host_and_port().0.replace(':', "_"))
 }
 
-/// Files of certificates, those of temporary names left out.
-fn certificate_files(root: &Path) -> Vec<PathBuf> {
-    let folders = entries(root).into_iter().map(|authority| authority.join("certificates"));
+/// Tenant and domain of a certificate's or order's file.
+fn domain(path: &Path) -> Option<(String, String)> {
+    let mut names = path.iter().rev();
+    let host = names.next()?.to_str()?.replacen(WILDCARD, "*.", 1);
+    Some((names.next()?.to_str()?.to_owned(), host))
+}
+
+/// Files of one kind, those of temporary names left out.
+fn domain_files(root: &Path, kind: &str) -> Vec<PathBuf> {
+    let folders = entries(root).into_iter().map(|authority| authority.join(kind));
     let tenants = folders.flat_map(|folder| entries(&folder));
-    tenants.flat_map(|tenant| entries(&tenant)).take(MAX_CERTIFICATES).collect()
+    tenants.flat_map(|tenant| entries(&tenant)).take(MAX_FILES).collect()
 }
 
 /// What a folder holds, sorted; nothing where there is none.
@@ -387,9 +406,13 @@ mod tests {
             url: "https://ca.example/order/1".to_owned(),
             owner: "_shared".to_owned(),
             placed_unix_s: 5,
+            answers: vec![Answer::Http { token: "t".to_owned(), body: "t.print".to_owned() }],
             key_pem: "very private".to_owned(),
         };
         written.save_order(&directory, "acme", "*.acme.example", &order).unwrap();
+        let answers = written.answers();
+        assert_eq!(answers[0].0, ("acme".to_owned(), "*.acme.example".to_owned()));
+        assert!(matches!(&answers[0].1[..], [Answer::Http { token, .. }] if token == "t"));
         let stored = certificate("acme", "acme.example");
         written.save_certificate(&directory, &stored).unwrap();
 
@@ -410,7 +433,7 @@ mod tests {
         let (certificates, bad) = listed(folder.path());
         assert_eq!((certificates[0].host.as_str(), bad.len()), ("acme.example", 0));
         assert_eq!(certificates[0].key_pem, "");
-        for path in certificate_files(&read.root) {
+        for path in domain_files(&read.root, "certificates") {
             assert!(!fs::read_to_string(path).unwrap().contains("PRIVATE"));
         }
     }

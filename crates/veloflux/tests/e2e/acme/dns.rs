@@ -149,15 +149,25 @@ async fn a_name_server_takes_signed_updates_for_a_domain_and_its_wildcard_at_onc
 }
 
 #[tokio::test]
-async fn a_key_that_the_name_server_does_not_take_is_said() {
+async fn a_key_that_the_name_server_does_not_take_is_said_and_the_order_kept() {
     let edge = Edge::new();
     let server = NameServer::start(&edge).await;
     let authority = Authority::start(&edge, Manner { dns: Some(server.address), ..Manner::default() }).await;
     std::fs::write(edge.path("tsig"), "YW5vdGhlciBzZWNyZXQ=").unwrap();
     let mut edge = edge.process(&acme(&[&authority], &rfc2136(&server)));
     edge.set_tenant("acme", &auto(&["acme.test"]));
-    let edge = edge.start().await;
+    let mut edge = edge.start().await;
     said(&edge, "no certificate was obtained", 1).await;
     let why = edge.said("no certificate was obtained").await["why"].as_str().unwrap().to_owned();
     assert!(why.contains("BADSIG"), "{why}");
+
+    // With the right one the same order is gone on with.
+    edge.signal(libc::SIGKILL);
+    edge.ended().await;
+    std::fs::write(edge.path("tsig"), TSIG_SECRET).unwrap();
+    // It would wait a minute.
+    let _ = std::fs::remove_file(edge.path("data/acme/status.json"));
+    let edge = edge.start().await;
+    served(&edge, &authority.root(&edge).await, "acme.test").await;
+    assert_eq!(authority.orders(), 1);
 }

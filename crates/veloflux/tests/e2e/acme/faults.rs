@@ -87,6 +87,27 @@ async fn killed_before_the_certificate_has_come_it_goes_on_with_the_same_order()
 }
 
 #[tokio::test]
+async fn started_again_it_answers_at_once_what_the_authority_was_told() {
+    let edge = Edge::new();
+    let authority = Authority::start(&edge, Manner::default()).await;
+    authority.intervene(|request| request.target.starts_with("/chalZ/").then_some(Answer::Reset));
+    let mut edge = edge.process(&acme(&[&authority], ""));
+    edge.set_tenant("acme", &auto(&["acme.test"]));
+    let edge = edge.start().await;
+    said(&edge, "an authority for certificates does not work", 1).await;
+    authority.intervene(|_| Some(Answer::Reset));
+    let edge = crashed(edge).await;
+    let mut folders = std::fs::read_dir(edge.path("data/acme")).unwrap().map(|entry| entry.unwrap().path());
+    let order = folders.find(|path| path.is_dir()).unwrap().join("orders/acme/acme.test");
+    let order: serde_json::Value = serde_json::from_slice(&std::fs::read(order).unwrap()).unwrap();
+    let answer = &order["answers"][0]["http"];
+    let target = format!("/.well-known/acme-challenge/{}", answer["token"].as_str().unwrap());
+    // Though the edge cannot ask its authority for anything.
+    assert_eq!(edge.get("acme.test", &target).await.text(), answer["body"]);
+    assert_eq!(edge.get("other.test", &target).await.status, 404);
+}
+
+#[tokio::test]
 async fn killed_again_and_again_it_goes_on_with_the_same_order() {
     let edge = Edge::new();
     let environment = &[("PEBBLE_VA_SLEEPTIME", "8")];
@@ -141,6 +162,23 @@ async fn an_authority_that_asks_for_patience_is_left_alone_and_another_asked() {
     let warned = edge.said("an authority's limit for certificates is reached").await;
     assert_eq!(warned["pause_s"], 7200);
     assert_eq!(first.requests(NEW_ORDER).len(), 1);
+}
+
+#[tokio::test]
+async fn an_account_that_its_authority_has_forgotten_is_made_anew() {
+    let edge = Edge::new();
+    let authority = Authority::start(&edge, Manner::default()).await;
+    let mut told = false;
+    authority.intervene(move |request| {
+        let first = request.target == NEW_ORDER && !std::mem::replace(&mut told, true);
+        first.then(|| problem(400, "accountDoesNotExist", &[]))
+    });
+    let mut edge = edge.process(&acme(&[&authority], ""));
+    edge.set_tenant("acme", &auto(&["acme.test"]));
+    let edge = edge.start().await;
+    authority.let_in(&edge);
+    served(&edge, &authority.root(&edge).await, "acme.test").await;
+    assert_eq!((edge.count_said("an account was made"), authority.orders()), (2, 1));
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::backend::Socket;
@@ -309,14 +310,36 @@ async fn gate() -> (Arc<Mutex<Option<SocketAddr>>>, u16) {
     let leads_to = target.clone();
     tokio::spawn(async move {
         while let Ok((mut from, _)) = listener.accept().await {
-            let Some(address) = *leads_to.lock().unwrap() else { continue };
+            let leads_to = leads_to.clone();
             tokio::spawn(async move {
-                let mut to = TcpStream::connect(address).await?;
-                tokio::io::copy_bidirectional(&mut from, &mut to).await
+                let mut first = vec![0; 4096];
+                let Ok(length) = from.read(&mut first).await else { return };
+                // As a balancer would, for an edge that dies before it has said anything, or is being started again.
+                for _ in 0..50 {
+                    let Some(address) = *leads_to.lock().unwrap() else { return };
+                    if let Ok((mut to, answer)) = asked(address, &first[..length]).await {
+                        if from.write_all(&answer).await.is_ok() {
+                            let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
+                        }
+                        return;
+                    }
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
             });
         }
     });
     (target, port)
+}
+
+/// A connection on which this was sent, and the beginning of the answer.
+async fn asked(address: SocketAddr, first: &[u8]) -> io::Result<(TcpStream, Vec<u8>)> {
+    let mut to = TcpStream::connect(address).await?;
+    to.write_all(first).await?;
+    let mut answer = Vec::with_capacity(4096);
+    if to.read_buf(&mut answer).await? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok((to, answer))
 }
 
 /// Addresses that nobody listens on, over TCP or UDP.
