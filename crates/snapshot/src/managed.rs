@@ -132,7 +132,7 @@ impl Managed {
             answers.insert(token.into(), answer.clone());
             answers
         });
-        Answering { managed: self.clone(), key: token.into(), kind: Kind::Http }
+        Answering { managed: self.clone(), key: token.into(), own: Own::Http(answer) }
     }
 
     /// The certificate to show `host`'s authority in a challenge's handshake (RFC 8737 section 3).
@@ -148,38 +148,42 @@ impl Managed {
             answers.insert(host.into(), certificate.clone());
             answers
         });
-        Answering { managed: self.clone(), key: host.into(), kind: Kind::Handshake }
+        Answering { managed: self.clone(), key: host.into(), own: Own::Handshake(certificate) }
     }
 }
 
-/// Takes an answer back when it is dropped.
+/// Takes an answer back when it is dropped, unless another one has taken its place.
 #[derive(Debug)]
 #[must_use = "dropped, the answer is taken back"]
 pub struct Answering {
     managed: Arc<Managed>,
     key: Box<str>,
-    kind: Kind,
+    own: Own,
 }
 
 #[derive(Debug)]
-enum Kind {
-    Http,
-    Handshake,
+enum Own {
+    Http(Arc<HttpAnswer>),
+    Handshake(ChallengeCertificate),
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        match self.kind {
-            Kind::Http => without(&self.managed.http, &self.key),
-            Kind::Handshake => without(&self.managed.handshakes, &self.key),
+        match &self.own {
+            Own::Http(own) => without(&self.managed.http, &self.key, |answer| Arc::ptr_eq(answer, own)),
+            Own::Handshake(own) => {
+                without(&self.managed.handshakes, &self.key, |shown| Arc::ptr_eq(&shown.0, &own.0));
+            }
         }
     }
 }
 
-fn without<T: Clone>(answers: &ArcSwap<HashMap<Box<str>, T>>, key: &str) {
+fn without<T: Clone>(answers: &ArcSwap<HashMap<Box<str>, T>>, key: &str, is_own: impl Fn(&T) -> bool) {
     answers.rcu(|answers| {
         let mut answers = HashMap::clone(answers);
-        answers.remove(key);
+        if answers.get(key).is_some_and(&is_own) {
+            answers.remove(key);
+        }
         answers
     });
 }
@@ -201,5 +205,16 @@ mod tests {
         assert_eq!(managed.http_answer("a.example", "token"), None);
         assert_eq!(managed.http_answer("b.example", "other").as_deref(), Some("other.print"));
         drop(other);
+    }
+
+    #[test]
+    fn an_answer_that_was_given_anew_outlives_the_old_one() {
+        let managed = Arc::new(Managed::default());
+        let old = managed.answer_http("a.example", "token", "token.print");
+        let new = managed.answer_http("a.example", "token", "token.print");
+        drop(old);
+        assert!(managed.http_answer("a.example", "token").is_some());
+        drop(new);
+        assert!(managed.http_answer("a.example", "token").is_none());
     }
 }

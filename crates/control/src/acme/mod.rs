@@ -17,6 +17,7 @@ mod settings;
 mod status;
 mod store;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,7 +35,7 @@ use authority::Authority;
 use ledger::Ledger;
 use order::Orders;
 pub use schedule::Proved;
-use schedule::{Answered, Schedule};
+use schedule::Schedule;
 pub use settings::SettingsError;
 use settings::{Reading, Settings};
 pub use status::DomainStatus;
@@ -87,7 +88,6 @@ struct Ready {
     proved: Proved,
     stored: Vec<(StoredCertificate, IssuedCertificate)>,
     unreadable: Vec<Unreadable>,
-    answering: Answered,
 }
 
 impl Acme {
@@ -118,13 +118,13 @@ impl Acme {
     /// Orders and renews from now on, for what the snapshots of `reader` want, until the process ends: nothing has to be
     /// finished first, since every order is gone on with.
     pub fn start(self, reader: Reader) -> io::Result<()> {
-        let Some(Ready { orders, folder, proved, stored, unreadable, answering }) = self.ready else {
+        let Some(Ready { orders, folder, proved, stored, unreadable }) = self.ready else {
             return Ok(());
         };
         let issued = self.issued;
         let run = move || {
             let _ending = Ending(orders.managed.clone());
-            let schedule = Schedule { orders, folder, reader, issued, proved, stored, unreadable, answering };
+            let schedule = Schedule { orders, folder, reader, issued, proved, stored, unreadable };
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
                 Err(error) => {
@@ -184,7 +184,7 @@ impl Ready {
         let ledger = Ledger::open(&folder, settings.orders_per_domain, settings.orders_in_all)
             .map_err(|error| format!("{}: the count of orders cannot be read: {error}", folder.display()))?;
         // Authorities may be about to look at what they were told of.
-        let mut answering = Answered::default();
+        let mut answering = HashMap::new();
         for ((tenant, host), answers) in store.answers() {
             let name = host.strip_prefix("*.").unwrap_or(&host);
             let given = answers.iter().filter_map(|answer| answer.give(&managed, name).ok()).collect();
@@ -192,8 +192,15 @@ impl Ready {
         }
         let mut settings = settings;
         let authorities = settings.directories.drain(..).map(Authority::new).collect();
-        let orders = Orders { settings, store, ledger: ledger.into(), authorities, managed };
-        Ok(Self { orders, folder, proved, stored, unreadable, answering })
+        let orders = Orders {
+            settings,
+            store,
+            ledger: ledger.into(),
+            authorities,
+            managed,
+            answering: answering.into(),
+        };
+        Ok(Self { orders, folder, proved, stored, unreadable })
     }
 }
 

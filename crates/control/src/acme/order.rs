@@ -5,6 +5,7 @@
 //! only one in which a crash loses it; [`Ledger`] counted it before.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
@@ -43,6 +44,8 @@ pub(super) struct Orders {
     pub(super) ledger: RefCell<Ledger>,
     pub(super) authorities: Vec<Authority>,
     pub(super) managed: Arc<Managed>,
+    /// What is answered for orders that nobody is busy with, by tenant and domain: of an earlier process, or not decided.
+    pub(super) answering: RefCell<HashMap<(String, String), Vec<Answering>>>,
 }
 
 /// What a certificate is ordered for.
@@ -196,16 +199,38 @@ impl Orders {
     }
 
     /// Takes an order from whatever state it is in to its certificate, and stores that.
+    ///
+    /// Challenges are answered until the order is decided: an authority may look several times, even after it is content.
     async fn finish(
         &self,
         authority: &Authority,
         wanted: &Wanted,
         record: &OrderRecord,
+        order: Order,
+    ) -> Result<Obtained, Failure> {
+        let mut answers = Answers::default();
+        let done = self.drive(authority, wanted, record, order, &mut answers).await;
+        let key = (wanted.tenant.to_string(), wanted.host.to_string());
+        if matches!(done, Ok(_) | Err(Failure::Domain(_))) {
+            self.answering.borrow_mut().remove(&key);
+            self.take_back(answers.records, wanted).await;
+        } else if !answers.held.is_empty() {
+            self.answering.borrow_mut().insert(key, answers.held);
+        }
+        done
+    }
+
+    async fn drive(
+        &self,
+        authority: &Authority,
+        wanted: &Wanted,
+        record: &OrderRecord,
         mut order: Order,
+        answers: &mut Answers,
     ) -> Result<Obtained, Failure> {
         let patience = RetryPolicy::new().initial_delay(FIRST_LOOK).backoff(1.5).timeout(DECISION_TIMEOUT);
         if order.state().status == OrderStatus::Pending {
-            self.prove(authority, wanted, record, &mut order, &patience).await?;
+            self.prove(authority, wanted, record, &mut order, &patience, answers).await?;
         }
         if order.state().status == OrderStatus::Ready {
             let csr = signing_request(&wanted.host, &record.key_pem)?;
@@ -251,19 +276,15 @@ impl Orders {
         record: &OrderRecord,
         order: &mut Order,
         patience: &RetryPolicy,
+        answers: &mut Answers,
     ) -> Result<(), Failure> {
-        let mut answers = Answers::default();
-        let decided = match self.answer(authority, wanted, record, order, &mut answers).await {
-            Ok(()) => match again(async || order.poll_ready(patience).await).await {
-                Ok(_) => Ok(()),
-                // Why is asked of its challenges.
-                Err(_) if order.state().status == OrderStatus::Invalid => Ok(()),
-                Err(error) => Err(authority.failure(error)),
-            },
-            Err(failure) => Err(failure),
-        };
-        self.take_back(answers, wanted).await;
-        decided
+        self.answer(authority, wanted, record, order, answers).await?;
+        match again(async || order.poll_ready(patience).await).await {
+            Ok(_) => Ok(()),
+            // Why is asked of its challenges.
+            Err(_) if order.state().status == OrderStatus::Invalid => Ok(()),
+            Err(error) => Err(authority.failure(error)),
+        }
     }
 
     /// Answers the challenge of every authorization that waits for one.
@@ -339,9 +360,9 @@ impl Orders {
         Ok(())
     }
 
-    async fn take_back(&self, answers: Answers, wanted: &Wanted) {
+    async fn take_back(&self, records: Vec<(String, String)>, wanted: &Wanted) {
         let Some(Dns { provider, .. }) = &self.settings.dns else { return };
-        for (name, value) in answers.records {
+        for (name, value) in records {
             if let Err(error) = provider.change(Action::Cleanup, &name, &value).await {
                 tracing::warn!(
                     tenant = &*wanted.tenant, domain = &*wanted.host, record = name, %error,

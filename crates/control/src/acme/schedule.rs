@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use instant_acme::Error;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use veloflux_snapshot::Reader;
-use veloflux_snapshot::managed::{Answering, IssuedCertificate, ManagedDomain};
+use veloflux_snapshot::managed::{IssuedCertificate, ManagedDomain};
 
 use super::authority::{SHARED, doubled, with_jitter};
 use super::failure::{Failure, unix_s};
@@ -58,11 +58,7 @@ pub(super) struct Schedule {
     pub(super) proved: Proved,
     pub(super) stored: Vec<(StoredCertificate, IssuedCertificate)>,
     pub(super) unreadable: Vec<Unreadable>,
-    pub(super) answering: Answered,
 }
-
-/// Answers to the challenges of an earlier process's orders, by tenant and domain.
-pub(super) type Answered = HashMap<(String, String), Vec<Answering>>;
 
 /// One domain.
 struct Entry {
@@ -131,25 +127,19 @@ struct Found {
     held: HashMap<(String, String), Held>,
     blocked: HashMap<(String, String), PathBuf>,
     statuses: HashMap<(String, String), DomainStatus>,
-    answering: Answered,
 }
 
 impl Schedule {
     /// Goes on for as long as the process runs; on a `LocalSet`.
     pub(super) async fn run(self) {
-        let Self { orders, folder, reader, issued, proved, stored, unreadable, answering } = self;
+        let Self { orders, folder, reader, issued, proved, stored, unreadable } = self;
         let percent = orders.settings.renew_after_percent;
         let held = stored.into_iter().filter_map(|(stored, issued)| {
             let held = held(&stored, &issued, percent)?;
             Some(((stored.tenant, stored.host), held))
         });
         let blocked = unreadable.into_iter().filter_map(|file| Some((file.domain()?, file.path)));
-        let found = Found {
-            held: held.collect(),
-            blocked: blocked.collect(),
-            statuses: statuses(&folder),
-            answering,
-        };
+        let found = Found { held: held.collect(), blocked: blocked.collect(), statuses: statuses(&folder) };
         let permits = Arc::new(Semaphore::new(orders.settings.orders_at_once));
         let state = Rc::new(State {
             orders,
@@ -259,10 +249,7 @@ impl State {
                 let replaces = replaces.and_then(|held| Some((held.directory, held.life.identifier?)));
                 let (tenant, host) = key.clone();
                 let wanted = Wanted { tenant, host, failures, replaces };
-                let done = self.orders.obtain(&wanted).await;
-                // From here on the order answers for itself, if it goes on.
-                self.found.borrow_mut().answering.remove(&(key.0.to_string(), key.1.to_string()));
-                match done {
+                match self.orders.obtain(&wanted).await {
                     Ok(obtained) => self.obtained(key, &obtained),
                     Err(failure) => self.failed(key, &failure),
                 }
