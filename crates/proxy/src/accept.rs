@@ -171,7 +171,7 @@ async fn connection(
     if protocol != ListenerProtocol::Https {
         return h1::server::run(core, Stream::Plain(stream), info).await;
     }
-    let accept = tls::accept(&core, stream);
+    let accept = tls::accept(&core, stream, info.peer.ip());
     let Ok(Ok(accepted)) = tokio::time::timeout(core.config.header_timeout, accept).await else {
         core.counters.handshakes_failed.fetch_add(1, Relaxed);
         return;

@@ -130,3 +130,70 @@ pub(crate) fn admit(route: &Route, shown: Option<&ClientCertificate>) -> Result<
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+    use veloflux_model::{Desired, Document as _};
+    use veloflux_snapshot::runtime::Registry;
+    use veloflux_snapshot::{Inputs, Lapsed, compile};
+
+    use super::*;
+
+    /// A policy that accepts what `authority` issued.
+    fn policy(authority: &str) -> Arc<ClientAuth> {
+        let state = "tenants: [{name: a, domains: [{host: a.test}], firewall: {mode: off}, \
+                     tls: {client_auth: {ca_file: ca.pem}}}]";
+        let inputs = Inputs {
+            state_file: "state.yaml".to_owned(),
+            files: HashMap::from([("ca.pem".to_owned(), Ok(authority.as_bytes().to_vec()))]),
+            rulesets: HashMap::new(),
+            active_ruleset: None,
+            max_work_budget_percent: 100,
+            native_roots: Vec::new(),
+            now: SystemTime::now(),
+            lapsed: Lapsed::Refuse,
+            managed: None,
+        };
+        let state = Desired::parse("state.yaml", state).unwrap();
+        let snapshot = compile(&state, &inputs, &Registry::default(), 1).unwrap();
+        snapshot.hosts.get("a.test").unwrap().tls.client_auth.clone().unwrap()
+    }
+
+    fn params(name: &str) -> CertificateParams {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2030, 1, 1);
+        params
+    }
+
+    /// An authority's certificate, and one that it has issued for 2020 to 2030.
+    fn authority() -> (String, CertificateDer<'static>) {
+        let (mut own, key) = (params("authority"), KeyPair::generate().unwrap());
+        own.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = own.self_signed(&key).unwrap().pem();
+        let client = params("client").signed_by(&KeyPair::generate().unwrap(), &Issuer::new(own, key));
+        (pem, client.unwrap().der().clone())
+    }
+
+    #[test]
+    fn a_verdict_is_good_for_one_policy_and_one_minute() {
+        let ((authority_pem, client), (other_pem, _)) = (authority(), authority());
+        let (wanted, other) = (policy(&authority_pem), policy(&other_pem));
+        let shown = ClientCertificate::new(&[client], None);
+        let end: SystemTime = date_time_ymd(2030, 1, 1).into();
+        let second = Duration::from_secs(1);
+        assert!(shown.holds(&wanted, end - second));
+        // It ends within the minute, and not later.
+        assert!(shown.holds(&wanted, end + second));
+        assert!(!shown.holds(&wanted, end + Duration::from_secs(VERDICT_TTL_S)));
+        // Another policy asks for itself.
+        assert!(shown.holds(&wanted, end - second));
+        assert!(!shown.holds(&other, end - second));
+        assert!(!shown.holds(&wanted, end + second));
+    }
+}

@@ -7,6 +7,7 @@
 //! certificate: its handshake ends with an alert, or runs with the operator's default certificate, if there is one.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -26,6 +27,10 @@ use veloflux_snapshot::{HostEntry, Snapshot, Tenant};
 
 use crate::client_cert::ClientCertificate;
 use crate::core::Core;
+use crate::record::{ClientCertificateEvent, Timestamp};
+
+/// Longest server name in a log line, in bytes.
+const MAX_SNI: usize = 255;
 
 /// What is the same for all handshakes.
 #[derive(Debug)]
@@ -107,20 +112,24 @@ fn without_policy(certificates: Arc<dyn ResolvesServerCert>) -> Result<ServerCon
     Ok(config)
 }
 
-/// The handshake.
-pub(crate) async fn accept(core: &Core, stream: TcpStream) -> io::Result<Accepted> {
+/// The handshake with `client`.
+pub(crate) async fn accept(core: &Core, stream: TcpStream, client: IpAddr) -> io::Result<Accepted> {
     let begun = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-    let chosen = core.tls.choose(&core.snapshot(), &begun.client_hello());
+    let hello = begun.client_hello();
+    let sni = hello.server_name().map(str::to_owned);
+    let chosen = core.tls.choose(&core.snapshot(), &hello);
     let stream = match begun.into_stream(chosen.config).await {
         Ok(stream) => stream,
         Err(error) => {
             if let (Some(tenant), Some(why)) = (&chosen.tenant, client_refusal(&error)) {
                 tenant.state.clients_refused[why as usize].fetch_add(1, Relaxed);
-                tracing::debug!(
-                    tenant = &*tenant.id,
-                    reason = why.name(),
-                    "a client certificate was refused"
-                );
+                core.event_log.write(&ClientCertificateEvent {
+                    time: Timestamp::now(),
+                    tenant: &tenant.id,
+                    client: client.to_canonical(),
+                    sni: core.config.masker.text(sni.unwrap_or_default().as_bytes(), MAX_SNI),
+                    reason: why.name(),
+                });
             }
             return Err(error);
         }

@@ -262,10 +262,18 @@ fn a_serial_number_has_digits() {
 
 proptest! {
     #[test]
-    fn no_response_makes_the_reader_panic(at in 0..OCSP.len(), byte: u8, cut in 0..OCSP.len()) {
+    fn a_damaged_response_is_refused_or_about_a_certificate(
+        damage in proptest::collection::vec((0..OCSP.len(), any::<u8>()), 1..4),
+        cut in 0..OCSP.len(),
+    ) {
         let mut damaged = OCSP.to_vec();
-        damaged[at] = byte;
-        let _ = OcspResponse::parse(&damaged);
-        let _ = OcspResponse::parse(&damaged[..cut]);
+        for (at, byte) in damage {
+            damaged[at] = byte;
+        }
+        prop_assert!(OcspResponse::parse(&damaged[..cut]).is_err());
+        if let Ok(read) = OcspResponse::parse(&damaged) {
+            prop_assert!(!read.singles.is_empty());
+            prop_assert!(read.singles.iter().all(|single| !single.serial.is_empty()));
+        }
     }
 }

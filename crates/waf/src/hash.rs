@@ -30,7 +30,8 @@ impl QuickHash {
     }
 }
 
-fn fold(hash: u64, word: u64) -> u64 {
+/// Mixes `word` into `hash`.
+pub(crate) fn fold(hash: u64, word: u64) -> u64 {
     // An odd number without pattern: the golden ratio's fraction.
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let product = u128::from(hash ^ word) * u128::from(FACTOR);

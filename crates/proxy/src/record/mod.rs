@@ -6,6 +6,7 @@
 //!   thread writes what has gathered there. When the buffer is full the line is dropped and counted.
 
 mod access;
+mod client_event;
 mod event;
 mod mask;
 mod request_id;
@@ -13,6 +14,7 @@ mod sink;
 mod timestamp;
 
 pub use access::{AccessEntry, Termination, TlsSession, WafCause, WafSummary, WafVerdict};
+pub use client_event::ClientCertificateEvent;
 pub use event::{EventAction, FirewallEvent, RuleMatch};
 pub use mask::{MaskNameError, Masked, Masker};
 pub use request_id::RequestId;

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{AccessEntry, FirewallEvent};
+use super::{AccessEntry, ClientCertificateEvent, FirewallEvent};
 
 /// Bytes that may wait in one core's buffer.
 const MAX_BUFFERED_BYTES: usize = 8 * 1024 * 1024;
@@ -47,11 +47,13 @@ pub trait Entry: Serialize + sealed::Sealed {}
 
 impl Entry for AccessEntry<'_> {}
 impl Entry for FirewallEvent<'_> {}
+impl Entry for ClientCertificateEvent<'_> {}
 
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::AccessEntry<'_> {}
     impl Sealed for super::FirewallEvent<'_> {}
+    impl Sealed for super::ClientCertificateEvent<'_> {}
 }
 
 /// A log; off by default. Clones are the same log; its thread ends when the last of them and of their [`Lines`] is

@@ -89,8 +89,17 @@ async fn edge_with(clients: &Clients, backend: &Backend) -> Edge {
 
 /// What became of a client: the status of its answer, or the alert that ended its handshake.
 async fn outcome(edge: &Edge, host: &str, alpn: &str, client: Option<&Identity>) -> String {
-    let versions: &[_] = if alpn == "h2" { &[&TLS13] } else { &[&TLS13, &TLS12] };
-    let config = edge.client_tls_as(&[alpn], versions, client);
+    outcome_in(&TLS13, edge, host, alpn, client).await
+}
+
+async fn outcome_in(
+    version: &'static rustls::SupportedProtocolVersion,
+    edge: &Edge,
+    host: &str,
+    alpn: &str,
+    client: Option<&Identity>,
+) -> String {
+    let config = edge.client_tls_as(&[alpn], &[version], client);
     match request(edge, config, host, alpn).await {
         Ok(status) => status.to_string(),
         Err(error) => {
@@ -157,23 +166,28 @@ async fn the_matrix_of_clients_and_modes() {
                 let became = outcome(&edge, host, alpn, clients.get(shown)).await;
                 assert_eq!(became, expected, "{shown} to {host} over {alpn}");
             }
+            let became = outcome_in(&TLS12, &edge, host, "http/1.1", clients.get(shown)).await;
+            assert_eq!(became, expected, "{shown} to {host} in TLS 1.2");
         }
     }
     for (reason, count) in [
-        ("missing", 2.0),
-        ("unknown_authority", 4.0),
-        ("expired", 4.0),
-        ("not_valid_yet", 4.0),
-        ("revoked", 4.0),
-        ("name", 4.0),
-        ("other", 4.0),
+        ("missing", 3.0),
+        ("unknown_authority", 6.0),
+        ("expired", 6.0),
+        ("not_valid_yet", 6.0),
+        ("revoked", 6.0),
+        ("name", 6.0),
+        ("other", 6.0),
     ] {
         let line =
             format!("veloflux_client_certificates_refused_total{{tenant=\"acme\",reason=\"{reason}\"}}");
         edge.metric_becomes(&line, count).await;
     }
-    // Nothing of those that were refused reached the backend: 10 outcomes of 200, each over both protocols.
-    assert_eq!(backend.count(), 2 * 11);
+    let event = edge.event_of("client_certificate").await;
+    assert_eq!((&event["tenant"], &event["sni"]), (&"acme".into(), &"required.test".into()));
+    assert_eq!((&event["client"], &event["reason"]), (&"127.0.0.1".into(), &"missing".into()));
+    // Nothing of those that were refused reached the backend: 11 outcomes of 200, each in three ways.
+    assert_eq!(backend.count(), 3 * 11);
 }
 
 #[tokio::test]

@@ -204,7 +204,7 @@ impl Builder<'_> {
         let compare = compare(link, &transformations);
         Ok(Link {
             action,
-            sieve: if compare.is_some() { None } else { self.sieve(&check, negated, &targets, &stages) },
+            sieve: self.sieve(&check, negated, &targets, &stages),
             gate: compare.and_then(|_| only_slot(&targets)),
             compare,
             targets: targets.into(),
@@ -227,9 +227,14 @@ impl Builder<'_> {
         targets: &[Target],
         stages: &[ChainId],
     ) -> Option<Sieve> {
-        let Check::Compiled(operator) = check else { return None };
-        let check = self.filter.add(if negated { Need::default() } else { operator.need() });
         let is_settled = targets.iter().all(|target| !target.count && target.variable.is_settled());
+        let need = match check {
+            Check::Compiled(operator) if !negated => operator.need(),
+            Check::Compiled(_) => Need::default(),
+            Check::Expanded(..) if is_settled => Need::default(),
+            Check::Expanded(..) | Check::Always => return None,
+        };
+        let check = self.filter.add(need);
         if is_settled {
             self.shown.add(targets, stages, check);
         }

@@ -49,6 +49,8 @@ pub(crate) struct Course {
     pub(super) phases: [Box<[u32]>; 5],
     /// The filter's check of each one's first link, where that tells whether the rule has to be asked.
     pub(super) checks: [Box<[Option<CheckId>]>; 5],
+    /// Of the links whose argument holds macros: those for which it is always the same.
+    pub(super) steady: Box<[u64]>,
     /// What these rules look at.
     pub(super) view: View,
 }
@@ -75,6 +77,7 @@ impl Course {
             removals,
             folds: true,
             is_blind: false,
+            steady: vec![0; words],
         };
         let phases = [1, 2, 3, 4, 5].map(|phase| planner.plan(phase));
         let mut links = vec![0; words];
@@ -91,6 +94,7 @@ impl Course {
             opening: planner.probe.opening(),
             checks: phases.each_ref().map(|phase| phase.iter().map(check).collect()),
             view: View::new(&program.shown, links.into()),
+            steady: planner.steady.into(),
             phases,
         })
     }
@@ -170,6 +174,8 @@ struct Planner<'p> {
     folds: bool,
     /// Whether rules may have lost targets in TX by now.
     is_blind: bool,
+    /// Links whose argument is known, as a set of checks.
+    steady: Vec<u64>,
 }
 
 impl<'p> Planner<'p> {
@@ -297,6 +303,13 @@ impl<'p> Planner<'p> {
                 }
             }
         }
+        for link in &rule.links {
+            if let (Some(template), Some(sieve)) = (link.check.template(), &link.sieve)
+                && template.parts().iter().all(|part| self.is_fixed(part) && !self.is_pinned(part))
+            {
+                sieve.check.put_into(&mut self.steady);
+            }
+        }
     }
 
     /// What `change` sets is not known any more.
@@ -316,6 +329,12 @@ impl<'p> Planner<'p> {
         for (slot, _) in &self.overlay.seeds {
             self.known[*slot as usize] = true;
         }
+    }
+
+    /// Whether `part` is what the tenant chose: another tenant's course may be the same.
+    fn is_pinned(&self, part: &Part) -> bool {
+        let Part::Value(Target { select: Select::Slot(slot), .. }) = part else { return false };
+        self.overlay.seeds.iter().any(|(pinned, _)| pinned == slot)
     }
 
     /// Whether all that `link` looks at is known.

@@ -11,7 +11,7 @@ use super::data::{Data, ValueId};
 use super::made::MadeTexts;
 use super::work::pass;
 use crate::alphabet::Alphabet;
-use crate::filter::Filter;
+use crate::filter::{Filter, unite};
 use crate::hash::QuickHash;
 use crate::limits;
 use crate::program::{ChainId, Chains, Shown};
@@ -158,7 +158,7 @@ impl Forms {
         let mut known = self.all[form.0 as usize].walk;
         while let Some(walked) = self.walks.get(known as usize) {
             if walked.shown == index {
-                add(found, &self.found[walked.found..]);
+                unite(found, &self.found[walked.found..]);
                 return Ok(());
             }
             known = walked.next;
@@ -168,7 +168,7 @@ impl Forms {
         self.walk_from(chains, data, filter, (&shown.walk, links), form, start)?;
         let next = std::mem::replace(&mut self.all[form.0 as usize].walk, self.walks.len() as u32);
         self.walks.push(Walked { shown: index, found: start, next });
-        add(found, &self.found[start..]);
+        unite(found, &self.found[start..]);
         Ok(())
     }
 
@@ -325,11 +325,6 @@ impl Forms {
             + self.made.room()
             + (self.checks.capacity() + self.found.capacity()) * size_of::<u64>()
     }
-}
-
-/// Adds `more` to `set`.
-fn add(set: &mut [u64], more: &[u64]) {
-    set.iter_mut().zip(more).for_each(|(word, more)| *word |= more);
 }
 
 fn places(hash: u64, size: usize) -> impl Iterator<Item = usize> {

@@ -13,6 +13,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use super::collect::Shows;
 use super::data::Group;
+use crate::hash::fold;
 use crate::variable::Variable;
 
 /// Values that a thread remembers; a power of two.
@@ -47,11 +48,7 @@ impl Repeats {
             | Variable::RequestFilename
             | Variable::ResponseProtocol
             | Variable::ResponseStatus => Self::Often,
-            Variable::RequestUri
-            | Variable::RequestUriRaw
-            | Variable::RequestLine
-            | Variable::QueryString => Self::Maybe,
-            _ => Self::Never,
+            _ => Self::Maybe,
         }
     }
 
@@ -156,10 +153,12 @@ impl Memory {
         }
         let row = row(tag);
         let used = &mut self.used[row..row + WAYS];
-        let free = used.iter().position(|used| !used).unwrap_or_else(|| {
+        // Any will do, but not always the same.
+        let first = (tag >> 64) as usize % WAYS;
+        let free = (first..first + WAYS).map(|place| place % WAYS).find(|place| !used[*place]);
+        let free = free.unwrap_or_else(|| {
             used.fill(false);
-            // Any will do, but not always the same.
-            (tag >> 64) as usize % WAYS
+            first
         });
         // A stranger is the next to go, until it is used again.
         used[free] = repeats == Repeats::Often;
@@ -169,8 +168,9 @@ impl Memory {
     }
 }
 
+/// Where the row of `tag` begins. Values in a sequence have tags in a sequence, which have to be scattered.
 fn row(tag: u128) -> usize {
-    tag as usize % (VALUES / WAYS) * WAYS
+    fold(tag as u64, (tag >> 64) as u64) as usize % (VALUES / WAYS) * WAYS
 }
 
 /// A polynomial hash (Carter and Wegman, *Universal classes of hash functions*, 1979): the bytes are the coefficients of

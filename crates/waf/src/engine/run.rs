@@ -10,6 +10,7 @@ use super::state::{LOGGING, Place, State};
 use super::text::{Named, Text};
 use super::{Failure, explain};
 use crate::check::Check;
+use crate::filter::CheckId;
 use crate::limits;
 use crate::operator::{Captures, Operator, OperatorFailure, RuntimeOperator};
 use crate::program::{
@@ -54,13 +55,12 @@ impl<'p> State<'p> {
         }
         let checks = self.course.map_or(&[][..], |course| &course.checks[usize::from(phase) - 1]);
         let mut step = 0;
-        while let Some(&index) = course.get(step) {
-            if let Some(Some(check)) = checks.get(step)
-                && !self.sights.may_match(*check)
-            {
-                step += 1;
-                continue;
-            }
+        loop {
+            // Most rules look at nothing that they may match.
+            let left = checks.get(step..).unwrap_or_default();
+            let waits = |check: &Option<CheckId>| check.is_none_or(|check| self.sights.may_match(check));
+            step += left.iter().position(waits).unwrap_or(left.len());
+            let Some(&index) = course.get(step) else { break };
             if self.engine == EngineMode::Off {
                 self.explain(|_, _| Step::EngineOff { phase });
                 return Ok(());
@@ -183,7 +183,7 @@ impl<'p> State<'p> {
             self.sift(data, filter, (link, sieve.check), candidates);
             let any = self.judge(data, link, place, (candidates, true))?;
             if !any {
-                self.none_matched(filter.words(), sieve.check);
+                self.none_matched(filter.words(), link, sieve.check);
             }
             return Ok(any);
         }

@@ -14,7 +14,8 @@ use super::data::{Data, Group, ValueId};
 use super::known::{self, Known, Repeats};
 use super::state::State;
 use super::text::{Named, Text};
-use crate::filter::{CheckId, Filter};
+use crate::check::Check;
+use crate::filter::{CheckId, Filter, unite};
 use crate::program::{Gate, Link, Shown, Sieve};
 use crate::variable::Variable;
 
@@ -223,8 +224,16 @@ impl<'p> State<'p> {
         self.sights.asked = asked;
     }
 
-    /// Remembers that the link of `check` matched none of the values that [`State::sift`] gave last.
-    pub(super) fn none_matched(&mut self, words: usize, check: CheckId) {
+    /// Remembers that `link` of `check` matched none of the values that [`State::sift`] gave last, if that holds for
+    /// any transaction: its argument may be another the next time.
+    pub(super) fn none_matched(&mut self, words: usize, link: &Link, check: CheckId) {
+        let is_steady = match link.check {
+            Check::Always | Check::Compiled(_) => true,
+            Check::Expanded(..) => self.course.is_some_and(|course| check.is_in(&course.steady)),
+        };
+        if !is_steady {
+            return;
+        }
         let Sights { sets, asked, .. } = &mut self.sights;
         for (set, known) in asked.drain(..) {
             check.take_out_of(&mut sets[set..][..words]);
@@ -275,7 +284,7 @@ impl Looking<'_, '_> {
             })
         };
         let known = known::recall((*identity, part, name, data.get(value)), repeats, own, find)?;
-        before[..words].iter_mut().zip(own).for_each(|(all, own)| *all |= *own);
+        unite(&mut before[..words], own);
         Ok(Seen { key, value, set, known })
     }
 }

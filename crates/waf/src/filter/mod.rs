@@ -189,6 +189,14 @@ impl Filter {
     }
 }
 
+/// Adds `more` to `set`, a set of the same filter.
+pub(crate) fn unite(set: &mut [u64], more: &[u64]) {
+    let blocks = set.as_chunks_mut::<BLOCK>().0.iter_mut().zip(more.as_chunks::<BLOCK>().0);
+    for (set, more) in blocks {
+        set.iter_mut().zip(more).for_each(|(word, more)| *word |= more);
+    }
+}
+
 fn insert(checks: &mut [u64], check: u32) {
     checks[check as usize / 64] |= 1 << (check % 64);
 }

@@ -20,5 +20,4 @@ mod reference;
 #[path = "../support/release.rs"]
 mod release;
 mod tenant;
-mod tmpdbg;
 mod work;

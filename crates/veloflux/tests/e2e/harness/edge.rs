@@ -401,6 +401,13 @@ impl Edge {
         log_entry(&self.path("events.log"), request_id).await
     }
 
+    /// Waits for the event log's first entry of a kind.
+    pub(crate) async fn event_of(&self, kind: &str) -> Value {
+        let log = self.path("events.log");
+        until(&format!("an event {kind}"), || entries(&log).into_iter().find(|entry| entry["log"] == kind))
+            .await
+    }
+
     /// Every entry of the access log so far.
     pub(crate) fn access_log(&self) -> Vec<Value> {
         entries(&self.path("access.log"))

@@ -25,6 +25,9 @@ const MAX_BACKTRACKS: usize = 250_000;
 /// Instructions of a pattern that backtracks.
 const MAX_BACKTRACKING_PROGRAM: usize = 100_000;
 
+/// Patterns with which rules capture whatever there is: a dot stands for a line feed too.
+const TAKES_ALL: [&[u8]; 3] = [b"^.*$", b"^.*", b".*"];
+
 /// What patterns may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PatternLimits {
@@ -46,6 +49,8 @@ impl Default for PatternLimits {
 #[derive(Debug)]
 pub(super) struct Pattern {
     matches_all: bool,
+    /// Whether the first match is always the whole of the input.
+    takes_all: bool,
     linear: regex::bytes::Regex,
     exact: Option<fancy_regex::Regex>,
 }
@@ -72,7 +77,8 @@ impl Pattern {
                 other => other.to_string(),
             })?;
         let exact = translated.exact.as_deref().map(compile_exact).transpose()?;
-        Ok(Self { matches_all: pattern.is_empty(), linear, exact })
+        let takes_all = TAKES_ALL.contains(&pattern);
+        Ok(Self { matches_all: pattern.is_empty(), takes_all, linear, exact })
     }
 
     /// Whether what the linear form lets through is left to backtracking.
@@ -113,6 +119,9 @@ impl Pattern {
         first: usize,
         captures: &mut Captures,
     ) -> Result<Option<Range<usize>>, OperatorFailure> {
+        if self.takes_all && from == 0 {
+            return Ok(keep(std::iter::once(Some(0..input.len())), first, captures));
+        }
         if !self.linear.is_match_at(input, from) {
             return Ok(None);
         }
@@ -172,6 +181,22 @@ fn compile_exact(pattern: &str) -> Result<fancy_regex::Regex, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_takes_all_does_so_without_a_search() {
+        for pattern in TAKES_ALL {
+            let quick = Pattern::compile(pattern).unwrap();
+            let slow = Pattern { takes_all: false, ..Pattern::compile(pattern).unwrap() };
+            assert!(quick.takes_all);
+            for input in ["", "a", "\n", "a\nb\n", "\r\n\0"] {
+                let (mut one, mut other) = (Captures::new(), Captures::new());
+                for (captures, pattern) in [(&mut one, &quick), (&mut other, &slow)] {
+                    assert_eq!(pattern.matches(input.as_bytes(), captures), Ok(true));
+                }
+                assert_eq!(groups(input.as_bytes(), &one), groups(input.as_bytes(), &other), "{input:?}");
+            }
+        }
+    }
 
     type Groups<'a> = Vec<Option<&'a [u8]>>;
 
