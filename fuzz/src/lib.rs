@@ -10,6 +10,8 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
+use veloflux_control::tsig::TsigKey;
+use veloflux_model::process::TsigAlgorithm;
 use veloflux_model::{Desired, Document, Process};
 use veloflux_proxy::client_addr::{self, Inbound, MAX_HOPS, TrustedProxies};
 use veloflux_proxy::proxy_protocol::{self, MAX_HEADER_LEN, Parsed};
@@ -269,4 +271,12 @@ fn reads_back<D: Document + PartialEq>(text: &str) {
     let printed = document.print().unwrap_or_else(|error| panic!("{error:?}"));
     let again = D::parse("printed.yaml", &printed);
     assert!(again.is_ok_and(|again| again == document), "{printed}");
+}
+
+/// Answers to DNS updates: bounded, and believed only with a signature that nobody can guess.
+pub fn tsig(input: &[u8]) {
+    static KEY: LazyLock<TsigKey> = LazyLock::new(|| {
+        TsigKey::new("key.example", TsigAlgorithm::HmacSha256, b"a secret that no input knows")
+    });
+    assert!(KEY.verify(input, b"a request's signature", 1_000_000).is_err());
 }

@@ -108,12 +108,23 @@ pub struct Tenant {
 pub struct Domain {
     /// The name, or a `*.` wildcard that covers one label. An exact name goes before a wildcard.
     pub host: At<Hostname>,
-    /// The certificate to present. Left out: the tenant's first certificate that covers the name.
+    /// The certificate to present; `auto`: one that is ordered and renewed by itself, as the process file's `acme`
+    /// says. Left out: the tenant's first certificate that covers the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<At<Name>>,
     /// TLS, where it differs from the tenant's.
     #[serde(default, skip_serializing_if = "Tls::is_empty")]
     pub tls: Tls,
+}
+
+/// What a domain says in place of a certificate's name to have one ordered; no certificate can have this name.
+pub const MANAGED_CERTIFICATE: &str = "auto";
+
+impl Domain {
+    /// Whether the domain's certificate is ordered and renewed by itself.
+    pub fn is_managed(&self) -> bool {
+        self.certificate.as_ref().is_some_and(|name| name.as_str() == MANAGED_CERTIFICATE)
+    }
 }
 
 /// A certificate with its key.

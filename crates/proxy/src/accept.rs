@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use veloflux_snapshot::managed::ACME_TLS_ALPN;
 
 use veloflux_snapshot::tls::ClientAuth;
 
@@ -194,6 +195,10 @@ async fn connection(
     let tls::Accepted { stream, asked, shown } = accepted;
     (info.asked, info.client_cert) = (asked, shown);
     let session = stream.get_ref().1;
+    // The handshake was the whole answer to a challenge (RFC 8737 section 3).
+    if session.alpn_protocol() == Some(ACME_TLS_ALPN) {
+        return;
+    }
     info.sni = session.server_name().map(|name| name.to_ascii_lowercase().into());
     info.tls_version = Some(match session.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_2) => "1.2",

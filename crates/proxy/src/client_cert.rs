@@ -159,6 +159,7 @@ mod tests {
             native_roots: Vec::new(),
             now: SystemTime::now(),
             lapsed: Lapsed::Refuse,
+            managed: None,
         };
         let state = Desired::parse("state.yaml", state).unwrap();
         let snapshot = compile(&state, &inputs, &Registry::default(), 1).unwrap();

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use veloflux_model::process::DEFAULT_HTTPS_PORT;
 use veloflux_snapshot::{Action, FirewallPolicy, OverLimit, Route, Snapshot};
@@ -49,6 +50,11 @@ async fn stages<'s, C: Client>(
 ) -> Result<(), Rejection> {
     let host =
         route::host_name(head.authority()).ok_or(Rejection::BadRequest("the request names no host"))?;
+    if let Some(answer) = challenge_answer(core, info, &host, head) {
+        let mut fields = Fields::default();
+        fields.push(b"Content-Type", b"application/octet-stream");
+        return own_response(client, 200, fields, answer.as_bytes(), &answer_clock(observed), observed).await;
+    }
     let entry = route::host(snapshot, &host, info.is_tls(), info.sni.as_deref())?;
     let tenant = &entry.tenant;
     observed.tenant(tenant);
@@ -124,6 +130,16 @@ async fn stages<'s, C: Client>(
             own_response(client, *status, fields, body, &clock(site.route, observed), observed).await
         }
     }
+}
+
+/// The answer to an authority that has a domain proved (RFC 8555 section 8.3), on plain listeners and before any tenant:
+/// it is there for the tokens of orders under way, and for no other request.
+fn challenge_answer(core: &Core, info: &ConnectionInfo, host: &str, head: &RequestHead) -> Option<Arc<str>> {
+    let token = head.path().strip_prefix(b"/.well-known/acme-challenge/")?;
+    if info.is_tls() || head.has_query || !matches!(head.method(), b"GET" | b"HEAD") {
+        return None;
+    }
+    core.config.managed.http_answer(host, std::str::from_utf8(token).ok()?)
 }
 
 /// What the firewall has taken off the client's connection.
@@ -223,13 +239,18 @@ async fn refuse<C: Client>(
     if let Some(allow) = allow {
         fields.push(b"Allow", allow.as_bytes());
     }
-    let clock = Clock { now: observed.begun, first_byte: ANSWER_TIMEOUT, idle: ANSWER_TIMEOUT, total: None };
+    let clock = answer_clock(observed);
     // A client that does not take its refusal is no further concern.
     let _ = own_response(client, answer.status, fields, answer.body.as_bytes(), &clock, observed).await;
 }
 
 /// How long a client may take to read a refusal.
 const ANSWER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// The clock of an answer that belongs to no route.
+fn answer_clock(observed: &Observation<'_>) -> Clock {
+    Clock { now: observed.begun, first_byte: ANSWER_TIMEOUT, idle: ANSWER_TIMEOUT, total: None }
+}
 
 /// Sends a response that the edge makes itself.
 async fn own_response<C: Client>(
@@ -275,8 +296,7 @@ async fn redirect_to_https<C: Client>(
         port => format!("https://{{host}}:{port}{{path}}{{query}}"),
     };
     fields.push(b"Location", &fill_location(&template, host, head.path(), head));
-    let clock = Clock { now: observed.begun, first_byte: ANSWER_TIMEOUT, idle: ANSWER_TIMEOUT, total: None };
-    own_response(client, 308, fields, &[], &clock, observed).await
+    own_response(client, 308, fields, &[], &answer_clock(observed), observed).await
 }
 
 /// Fills a Location template. What comes from the request is visible ASCII or above, as the head reader has

@@ -66,6 +66,7 @@ pub(crate) fn empty_snapshot() -> Snapshot {
         revision: 0,
         tenants: Vec::new(),
         hosts: HostTable::default(),
+        managed: Vec::new(),
         default_tls: None,
         geo: None,
         metrics_access: None,

@@ -1,6 +1,8 @@
 //! TLS towards clients: what a handshake runs with is chosen by the name that the client asks for, before anything else
 //! of it is answered.
 //!
+//! An authority that has a domain proved is answered by a configuration that knows nothing else (RFC 8737).
+//!
 //! Exact names go before wildcards. A client that names no host, or one that nobody has, is shown no tenant's
 //! certificate: its handshake ends with an alert, or runs with the operator's default certificate, if there is one.
 
@@ -10,11 +12,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use rustls::ServerConfig;
-use rustls::server::{Acceptor, ClientHello, ResolvesServerCertUsingSni};
+use rustls::server::{
+    Acceptor, ClientHello, NoServerSessionStorage, ResolvesServerCert, ResolvesServerCertUsingSni,
+};
+use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, Error, HandshakeKind};
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
+use veloflux_snapshot::managed::{ACME_TLS_ALPN, Managed};
 use veloflux_snapshot::runtime::ClientRefusal;
 use veloflux_snapshot::tls::ClientAuth;
 use veloflux_snapshot::{HostEntry, Snapshot, Tenant};
@@ -31,6 +37,19 @@ const MAX_SNI: usize = 255;
 pub(crate) struct Tls {
     /// Ends every handshake with an alert.
     refusing: Arc<ServerConfig>,
+    /// Answers the challenges of authorities.
+    challenges: Arc<ServerConfig>,
+}
+
+/// Shows a challenge's certificate to whoever asks for the name that is being proved; for any other the handshake ends
+/// with an alert.
+#[derive(Debug)]
+struct ByChallenge(Arc<Managed>);
+
+impl ResolvesServerCert for ByChallenge {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.handshake(&hello.server_name()?.to_ascii_lowercase())
+    }
 }
 
 /// What one handshake runs with.
@@ -50,16 +69,17 @@ pub(crate) struct Accepted {
 }
 
 impl Tls {
-    pub(crate) fn new() -> Result<Self, Error> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
-        Ok(Self { refusing: Arc::new(config) })
+    pub(crate) fn new(managed: Arc<Managed>) -> Result<Self, Error> {
+        let refusing = without_policy(Arc::new(ResolvesServerCertUsingSni::new()))?;
+        let mut challenges = without_policy(Arc::new(ByChallenge(managed)))?;
+        challenges.alpn_protocols = vec![ACME_TLS_ALPN.to_vec()];
+        Ok(Self { refusing: Arc::new(refusing), challenges: Arc::new(challenges) })
     }
 
     fn choose(&self, snapshot: &Snapshot, hello: &ClientHello<'_>) -> Chosen {
+        if is_challenge(hello) {
+            return Chosen { config: self.challenges.clone(), tenant: None, client_auth: None };
+        }
         let named = hello.server_name().map(str::to_ascii_lowercase);
         let Some(host) = named.and_then(|name| snapshot.hosts.get(&name)) else {
             let default = snapshot.default_tls.as_ref().map(|default| &default.config);
@@ -73,6 +93,23 @@ impl Tls {
             client_auth: tls.client_auth.clone(),
         }
     }
+}
+
+/// Whether an authority asks for a challenge's certificate: it offers that protocol and no other (RFC 8737 section 3).
+fn is_challenge(hello: &ClientHello<'_>) -> bool {
+    hello.alpn().is_some_and(|mut offered| offered.next() == Some(ACME_TLS_ALPN) && offered.next().is_none())
+}
+
+/// For handshakes that are no tenant's; their sessions are good for nothing else.
+fn without_policy(certificates: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig, Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(config)
 }
 
 /// The handshake with `client`.

@@ -21,6 +21,7 @@ mod tls;
 mod verify;
 
 pub use access::{AccessData, access, lists_named};
+pub use certificate::check_issued;
 pub use ocsp::{CertStatus, OcspResponse, SingleResponse};
 pub use ring::{MAX_RING_POINTS, stable_hash};
 pub use verify::AcceptsAnyCertificateDangerously;
@@ -38,6 +39,7 @@ use veloflux_model::value::{FilePath, Hostname};
 use veloflux_model::{At, Document, Problem, Report};
 use veloflux_waf::{Ruleset, Tunable};
 
+use crate::managed::{IssuedCertificates, ManagedDomain};
 use crate::runtime::Registry;
 use crate::tls::RevocationList;
 use crate::{HostEntry, HostTable, Pool, Snapshot, Tenant};
@@ -65,6 +67,17 @@ pub struct Inputs {
     pub now: SystemTime,
     /// Which certificates may be served although they are not valid at that time.
     pub lapsed: Lapsed,
+    /// What there is for domains whose certificates are ordered; `None`: nobody orders any.
+    pub managed: Option<ManagedInputs>,
+}
+
+/// What there is for domains whose certificates are ordered.
+#[derive(Debug, Clone)]
+pub struct ManagedInputs {
+    /// Whether wildcards can be proved.
+    pub wildcards: bool,
+    /// What was issued so far.
+    pub issued: Arc<IssuedCertificates>,
 }
 
 /// Which certificates are served as they are although they have expired or are not valid yet. Clients then see the
@@ -153,6 +166,7 @@ pub fn compile(
     let default_tls = compiler.default_tls();
     let mut tenants = Vec::with_capacity(state.tenants.len());
     let mut hosts = HostTable::default();
+    let mut managed = Vec::new();
     for tenant in &state.tenants {
         let TenantTls { domains, revocation_lists } = compiler.tenant_tls(tenant);
         let compiled = Arc::new(compiler.tenant(tenant, revocation_lists));
@@ -171,19 +185,30 @@ pub fn compile(
             };
             hosts.insert(host.as_str(), entry);
         }
+        let ordered = tenant.domains.iter().filter(|domain| domain.is_managed());
+        managed.extend(ordered.map(|domain| ManagedDomain {
+            tenant: compiled.id.clone(),
+            host: domain.host.as_str().into(),
+            certificate: None,
+        }));
         tenants.push(compiled);
     }
     Report::none_or(&inputs.state_file, compiler.problems)?;
     tenants.sort_by(|a, b| a.id.cmp(&b.id));
-    Ok(Snapshot {
+    let mut snapshot = Snapshot {
         revision,
         tenants,
         hosts,
+        managed,
         default_tls,
         geo: inputs.access.geo.clone(),
         metrics_access: None,
         data_files: Vec::new(),
-    })
+    };
+    if let Some(ManagedInputs { issued, .. }) = &inputs.managed {
+        snapshot.take_issued(issued);
+    }
+    Ok(snapshot)
 }
 
 /// What is gathered and shared while one state is compiled.
@@ -256,7 +281,10 @@ impl<'a> Compiler<'a> {
             .iter()
             .map(|domain| {
                 let host = domain.host.value();
-                let certificate = if let Some(name) = &domain.certificate {
+                let certificate = if domain.is_managed() {
+                    self.can_be_ordered(domain);
+                    None
+                } else if let Some(name) = &domain.certificate {
                     let named = loaded.iter().find(|(known, _)| *known == name.as_str());
                     let found = named.and_then(|(_, certificate)| certificate.clone());
                     if let Some(found) = found.as_ref().filter(|found| !found.covers(host)) {
@@ -278,6 +306,23 @@ impl<'a> Compiler<'a> {
                 (host, certificate)
             })
             .collect()
+    }
+
+    /// Reports a domain whose certificate nobody can order.
+    fn can_be_ordered(&mut self, domain: &desired::Domain) {
+        let at = domain.certificate.as_ref().map_or(domain.host.position(), At::position);
+        let host = &domain.host;
+        match &self.inputs.managed {
+            None => {
+                let hint = "configure `acme` in the process file, or name a certificate";
+                self.report(at, format!("nobody orders a certificate for `{host}`"), hint);
+            }
+            Some(managed) if host.wildcard_parent().is_some() && !managed.wildcards => {
+                let hint = "allow `dns_01` under `acme` in the process file, or name a certificate";
+                self.report(at, format!("the wildcard `{host}` cannot be proved"), hint);
+            }
+            Some(_) => {}
+        }
     }
 
     /// A file's content, or a report that it cannot be read.

@@ -8,6 +8,7 @@ pub mod access;
 pub mod compile;
 pub mod geo;
 pub mod limit;
+pub mod managed;
 pub mod publish;
 pub mod runtime;
 pub mod tls;
@@ -21,6 +22,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use managed::{IssuedCertificates, ManagedDomain};
 use veloflux_model::addresses::AddressList;
 
 use runtime::{BackendState, PoolState, TenantState};
@@ -34,6 +36,8 @@ pub struct Snapshot {
     pub tenants: Vec<Arc<Tenant>>,
     /// Which tenant owns a host name.
     pub hosts: HostTable<HostEntry>,
+    /// The domains whose certificates are ordered and renewed by themselves.
+    pub managed: Vec<ManagedDomain>,
     /// What TLS clients that ask for nobody's name are shown; `None`: an alert.
     pub default_tls: Option<tls::DefaultTls>,
     /// Where addresses are, if the process has geographic databases.
@@ -68,11 +72,47 @@ pub enum DataKind {
 pub const NOBODY: &str = "_none";
 
 impl Snapshot {
+    /// The same desired state as the next revision, with what has been issued since.
+    #[must_use]
+    pub fn with_issued(&self, issued: &IssuedCertificates) -> Self {
+        let Self { revision, tenants, hosts, managed, default_tls, geo, metrics_access, data_files } = self;
+        let mut next = Self {
+            revision: revision + 1,
+            tenants: tenants.clone(),
+            hosts: hosts.clone(),
+            managed: managed.clone(),
+            default_tls: default_tls.clone(),
+            geo: geo.clone(),
+            metrics_access: metrics_access.clone(),
+            data_files: data_files.clone(),
+        };
+        next.take_issued(issued);
+        next
+    }
+
+    /// Gives every managed domain the certificate that was issued for it.
+    fn take_issued(&mut self, issued: &IssuedCertificates) {
+        for domain in &mut self.managed {
+            let Some(next) = issued.get(&domain.tenant, &domain.host) else { continue };
+            let known = domain.certificate.as_ref().map(|issued| &issued.certificate.key);
+            if known.is_some_and(|known| Arc::ptr_eq(known, &next.certificate.key)) {
+                continue;
+            }
+            if let Some(entry) = self.hosts.pattern_mut(&domain.host) {
+                entry.present(Some(next.certificate.key.clone()));
+            }
+            domain.certificate = Some(next.clone());
+        }
+    }
+
     /// Every certificate with its tenant's id, or [`NOBODY`] for the operator's.
     pub fn certificates(&self) -> impl Iterator<Item = (&str, &Certificate)> {
         let own = self.default_tls.iter().map(|default| (NOBODY, &default.certificate));
         let of = |tenant| move |certificate| (tenant, certificate);
-        own.chain(self.tenants.iter().flat_map(move |tenant| tenant.certificates.iter().map(of(&*tenant.id))))
+        let uploaded =
+            self.tenants.iter().flat_map(move |tenant| tenant.certificates.iter().map(of(&*tenant.id)));
+        let issued = self.managed.iter().filter_map(|domain| domain.certificate.as_ref());
+        own.chain(uploaded).chain(issued.map(|issued| (&*issued.tenant, &issued.certificate)))
     }
 
     /// The rule sets that some route's firewall runs, each once.
@@ -155,6 +195,14 @@ impl<T> HostTable<T> {
         })
     }
 
+    /// What stands at `pattern` itself (`name` or `*.name`).
+    fn pattern_mut(&mut self, pattern: &str) -> Option<&mut T> {
+        match pattern.strip_prefix("*.") {
+            Some(parent) => self.wildcard.get_mut(parent),
+            None => self.exact.get_mut(pattern),
+        }
+    }
+
     /// Adds `pattern` (`name` or `*.name`, lower case); gives back what stood there before.
     pub fn insert(&mut self, pattern: &str, value: T) -> Option<T> {
         match pattern.strip_prefix("*.") {
@@ -189,7 +237,7 @@ pub struct Tenant {
 pub struct Certificate {
     /// Its name, unique within its tenant.
     pub name: Arc<str>,
-    /// The file that it came from, as written in the desired state.
+    /// The file that it came from, as written in the desired state; or the URL of the directory that issued it.
     pub file: Arc<str>,
     /// End of the validity of the certificate or of the intermediate that ends first, in seconds since 1970.
     pub not_after_unix_s: i64,
@@ -197,6 +245,8 @@ pub struct Certificate {
     pub lapsed: Option<Arc<str>>,
     /// Who issued the certificate, where its own certificate ought to be in the file and is not: some clients will refuse.
     pub missing_issuer: Option<Arc<str>>,
+    /// Whether it was ordered and is renewed by itself.
+    pub is_ordered: bool,
     /// Until when the OCSP response is shown, in seconds since 1970; `None`: there is none.
     pub ocsp_next_update_unix_s: Option<i64>,
     /// The chain and its key.
@@ -205,14 +255,23 @@ pub struct Certificate {
 
 impl std::fmt::Debug for Certificate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, file, not_after_unix_s, lapsed, missing_issuer, ocsp_next_update_unix_s, key: _ } =
-            self;
+        let Self {
+            name,
+            file,
+            not_after_unix_s,
+            lapsed,
+            missing_issuer,
+            is_ordered,
+            ocsp_next_update_unix_s,
+            key: _,
+        } = self;
         f.debug_struct("Certificate")
             .field("name", name)
             .field("file", file)
             .field("not_after_unix_s", not_after_unix_s)
             .field("lapsed", lapsed)
             .field("missing_issuer", missing_issuer)
+            .field("is_ordered", is_ordered)
             .field("ocsp_next_update_unix_s", ocsp_next_update_unix_s)
             .finish_non_exhaustive()
     }

@@ -9,8 +9,8 @@ use std::fmt::Display;
 use std::hash::Hash;
 
 use super::{
-    Access, Algorithm, Baseline, CheckType, Desired, Exclusion, Firewall, HealthCheck, PathPattern, Pool,
-    Route, RuleModes, RuleSelection, Tenant,
+    Access, Algorithm, Baseline, CheckType, Desired, Exclusion, Firewall, HealthCheck, MANAGED_CERTIFICATE,
+    PathPattern, Pool, Route, RuleModes, RuleSelection, Tenant,
 };
 use crate::located::{At, Position};
 use crate::problem::{Problem, suggestion};
@@ -134,8 +134,27 @@ impl Check {
         self.unique("route", tenant.routes.iter().map(|route| &route.name));
 
         let certificates: HashSet<&str> = tenant.certificates.iter().map(|c| c.name.as_str()).collect();
-        for name in tenant.domains.iter().filter_map(|domain| domain.certificate.as_ref()) {
-            self.reference("certificate", name.position(), name.as_str(), &certificates);
+        for certificate in tenant.certificates.iter().filter(|c| c.name.as_str() == MANAGED_CERTIFICATE) {
+            let hint = "a domain says `certificate: auto` to have one ordered; give this one another name";
+            self.report(certificate.name.position(), "no certificate can be named `auto`", hint);
+        }
+        for domain in &tenant.domains {
+            match &domain.certificate {
+                Some(name) if domain.is_managed() => {
+                    // RFC 8738 certificates for addresses are not ordered.
+                    let host = domain.host.as_str();
+                    if host.starts_with('[')
+                        || host.parse::<std::net::IpAddr>().is_ok()
+                        || !host.contains('.')
+                    {
+                        let hint = "upload a certificate for it, or remove `certificate`";
+                        let message = format!("no certificate can be ordered for `{host}`");
+                        self.report(name.position(), message, hint);
+                    }
+                }
+                Some(name) => self.reference("certificate", name.position(), name.as_str(), &certificates),
+                None => {}
+            }
         }
         for pool in &tenant.pools {
             self.pool(pool);

@@ -4,6 +4,7 @@
 
 mod address;
 mod cidr;
+mod contact;
 mod country;
 mod header;
 mod hostname;
@@ -18,9 +19,11 @@ mod status;
 mod subject_name;
 mod tls_version;
 mod unit;
+mod url;
 
 pub use address::{BackendAddress, ListenAddress};
 pub use cidr::Cidr;
+pub use contact::Contact;
 pub use country::{Country, ListedCountry};
 pub use header::{HeaderName, HeaderText, Method, ParameterName};
 pub use hostname::Hostname;
@@ -34,6 +37,7 @@ pub use size::ByteSize;
 pub use status::{StatusRange, StatusSet};
 pub use subject_name::{NameKind, SubjectName};
 pub use tls_version::TlsVersion;
+pub use url::ServiceUrl;
 
 use std::fmt::{self, Display};
 use std::marker::PhantomData;

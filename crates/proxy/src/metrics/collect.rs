@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, NoLabelSet};
 use prometheus_client::metrics::MetricType;
+use veloflux_snapshot::managed::ManagedCounters;
 use veloflux_snapshot::runtime::{
     ClientRefusal, DURATION_BOUNDS_US, Histogram, LimitOutcome, LimitState, TenantState,
 };
@@ -36,6 +37,7 @@ impl Collector for Reading {
         certificates(&mut families, &snapshot)?;
         origins::files(&mut families, &snapshot)?;
         limits(&mut families, &snapshot)?;
+        managed(&mut families, &snapshot, &sources.managed.counters)?;
         process(&mut families, sources, snapshot.revision)
     }
 }
@@ -176,6 +178,40 @@ fn certificates(families: &mut Families<'_>, snapshot: &Snapshot) -> fmt::Result
         "veloflux_revocation_list_next_update_seconds",
         "When a revocation list of client certificates ends, in seconds since 1970",
         first_to_end(lists).into_iter().map(|(end, labels)| (labels, end)),
+    )
+}
+
+/// Domains whose certificates are ordered, and what became of the orders.
+fn managed(families: &mut Families<'_>, snapshot: &Snapshot, counters: &ManagedCounters) -> fmt::Result {
+    let served = snapshot.managed.iter().filter(|domain| domain.certificate.is_some()).count();
+    let states = [("served", served), ("missing", snapshot.managed.len() - served)];
+    families.gauges(
+        "veloflux_acme_domains",
+        "Domains whose certificates are ordered, by whether there is one",
+        states.into_iter().map(|(state, count)| ([("state", state)], count as i64)),
+    )?;
+    let read = |counter: &AtomicU64| counter.load(Relaxed);
+    let results = [
+        ("placed", &counters.orders_placed),
+        ("issued", &counters.orders_issued),
+        ("failed", &counters.orders_failed),
+        ("resumed", &counters.orders_resumed),
+        ("limited", &counters.orders_limited),
+    ];
+    families.counters(
+        "veloflux_acme_orders",
+        "Orders for certificates by what became of them",
+        results.into_iter().map(|(result, counter)| ([("result", result)], read(counter))),
+    )?;
+    families.counter(
+        "veloflux_acme_unreadable",
+        "Stored certificates that could not be read",
+        read(&counters.unreadable),
+    )?;
+    families.gauge(
+        "veloflux_acme_suspended",
+        "1: nothing is ordered, because what is stored cannot be opened, or ordering has ended",
+        i64::from(counters.suspended.load(Relaxed)),
     )
 }
 

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use prometheus_client::registry;
 use veloflux_snapshot::Snapshot;
+use veloflux_snapshot::managed::Managed;
 use veloflux_snapshot::runtime::{Registry, TenantState};
 
 use crate::record::Sink;
@@ -105,6 +106,8 @@ pub struct Sources {
     pub limit_bytes: Box<dyn Fn() -> usize + Send + Sync>,
     /// The process's own counters.
     pub process: Arc<ProcessCounters>,
+    /// Counters of orders for certificates.
+    pub managed: Arc<Managed>,
     /// The logs, by name, for the lines that they dropped.
     pub logs: Vec<(&'static str, Sink)>,
     /// The program's version.

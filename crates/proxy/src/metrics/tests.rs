@@ -18,6 +18,7 @@ fn metrics_of(snapshot: Arc<Snapshot>) -> (Metrics, Arc<ProcessCounters>) {
         now_ms: Box::new(|| 1_000),
         limit_bytes: Box::new(|| 65_536),
         process: process.clone(),
+        managed: Arc::default(),
         logs: vec![("access", Sink::start(Target::Off).unwrap())],
         version: "1.2.3",
     });

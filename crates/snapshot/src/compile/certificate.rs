@@ -16,6 +16,7 @@ use super::chain::{Chain, Purpose};
 use super::ocsp::{CertStatus, OcspResponse};
 use super::{Compiler, Lapsed};
 use crate::TlsCertificate;
+use crate::managed::IssuedCertificate;
 use crate::tls::Staple;
 
 /// Longest chain, the certificate itself included.
@@ -33,6 +34,21 @@ impl Loaded {
     /// Whether every name that `host` stands for is covered.
     pub(super) fn covers(&self, host: &Hostname) -> bool {
         self.chain.covers(host)
+    }
+
+    /// What is known of it under `name`, wherever it came from.
+    fn described(&self, name: &str, from: &str) -> crate::Certificate {
+        let chain = &self.chain;
+        crate::Certificate {
+            name: name.into(),
+            file: from.into(),
+            not_after_unix_s: chain.not_after_unix_s,
+            lapsed: chain.lapse.as_ref().map(|lapse| lapse.message.as_str().into()),
+            missing_issuer: chain.missing_issuer.as_deref().map(Into::into),
+            is_ordered: false,
+            ocsp_next_update_unix_s: self.staple.as_ref().map(|staple| staple.next_update_unix_s),
+            key: self.key.clone(),
+        }
     }
 
     /// The covered names for a message.
@@ -130,19 +146,10 @@ impl<'a> Compiler<'a> {
         files: Files<'a>,
     ) -> Option<(crate::Certificate, Arc<Loaded>)> {
         let loaded = self.load(what, files)?;
-        let chain = &loaded.chain;
-        if let Some(lapse) = chain.lapse.as_ref().filter(|_| !self.is_served(id, &loaded)) {
+        if let Some(lapse) = loaded.chain.lapse.as_ref().filter(|_| !self.is_served(id, &loaded)) {
             self.unusable(what, files, lapse.clone());
         }
-        let certificate = crate::Certificate {
-            name: name.into(),
-            file: files.cert.as_str().into(),
-            not_after_unix_s: chain.not_after_unix_s,
-            lapsed: chain.lapse.as_ref().map(|lapse| lapse.message.as_str().into()),
-            missing_issuer: chain.missing_issuer.as_deref().map(Into::into),
-            ocsp_next_update_unix_s: loaded.staple.as_ref().map(|staple| staple.next_update_unix_s),
-            key: loaded.key.clone(),
-        };
+        let certificate = loaded.described(name, files.cert.as_str());
         Some((certificate, loaded))
     }
 
@@ -189,6 +196,25 @@ impl<'a> Compiler<'a> {
         };
         self.report(file.position(), format!("{what}: {message}"), hint);
     }
+}
+
+/// Checks a certificate that was issued for `host` of `tenant` by `directory`, both files in PEM: it is whole, the key is its own, the
+/// host is covered. Whether it is valid now is not looked at: one that lapsed is shown until it is renewed.
+pub fn check_issued(
+    tenant: &Arc<str>,
+    host: &Hostname,
+    directory: &str,
+    cert_pem: &[u8],
+    key_pem: &[u8],
+) -> Result<IssuedCertificate, String> {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let loaded = load(cert_pem, key_pem, None, Purpose::Server, &provider, SystemTime::now())
+        .map_err(|unusable| unusable.message)?;
+    if !loaded.covers(host) {
+        return Err(format!("it does not cover `{host}` but {}", loaded.list_names()));
+    }
+    let certificate = crate::Certificate { is_ordered: true, ..loaded.described(host.as_str(), directory) };
+    Ok(IssuedCertificate { tenant: tenant.clone(), certificate })
 }
 
 fn load(

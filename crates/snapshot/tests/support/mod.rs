@@ -19,6 +19,7 @@ pub(crate) fn inputs() -> Inputs {
         native_roots: Vec::new(),
         now: SystemTime::now(),
         lapsed: Lapsed::Refuse,
+        managed: None,
     }
 }
 

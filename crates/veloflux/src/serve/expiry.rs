@@ -13,6 +13,9 @@ const CERTIFICATE_NOTICE: Duration = Duration::from_hours(14 * 24);
 /// How long before its end an OCSP response or a revocation list is warned of; both live for days.
 const LIST_NOTICE: Duration = Duration::from_hours(24);
 
+/// How long before its end a certificate that renews itself is warned of: by then several renewals have failed.
+const ORDERED_NOTICE: Duration = Duration::from_hours(24);
+
 /// How often it is seen whether there is a new state.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -72,7 +75,12 @@ fn endings(snapshot: &Snapshot, now: SystemTime) -> Vec<Ending> {
         }
     };
     for (tenant, certificate) in snapshot.certificates() {
-        look("certificate", tenant, &certificate.name, certificate.not_after_unix_s, CERTIFICATE_NOTICE);
+        let (what, notice) = if certificate.is_ordered {
+            (ORDERED, ORDERED_NOTICE)
+        } else {
+            ("certificate", CERTIFICATE_NOTICE)
+        };
+        look(what, tenant, &certificate.name, certificate.not_after_unix_s, notice);
         if let Some(end) = certificate.ocsp_next_update_unix_s {
             look("OCSP response of certificate", tenant, &certificate.name, end, LIST_NOTICE);
         }
@@ -87,10 +95,15 @@ fn endings(snapshot: &Snapshot, now: SystemTime) -> Vec<Ending> {
     due
 }
 
+/// A certificate that was to renew itself.
+const ORDERED: &str = "ordered certificate";
+
 fn tell(ending: &Ending, now: SystemTime) {
     let Ending { what, tenant, name, end_unix_s } = ending;
     let hours_left = (end_unix_s - unix_s(now)).div_euclid(3600);
-    if hours_left < 0 {
+    if *what == ORDERED {
+        tracing::warn!(what, tenant, name, end_unix_s, hours_left, "it was not renewed in time");
+    } else if hours_left < 0 {
         tracing::warn!(what, tenant, name, end_unix_s, "it has ended: replace its file");
     } else {
         tracing::warn!(

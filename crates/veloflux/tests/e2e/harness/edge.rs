@@ -302,19 +302,18 @@ impl Edge {
         versions: &[&'static rustls::SupportedProtocolVersion],
         client: Option<&Identity>,
     ) -> rustls::ClientConfig {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(self.certificate("ca")).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)
-            .unwrap()
-            .with_root_certificates(roots);
-        let mut config = match client {
-            Some(client) => config.with_client_auth_cert(client.chain.clone(), client.key()).unwrap(),
-            None => config.with_no_client_auth(),
-        };
-        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-        config
+        client_tls(self.certificate("ca"), alpn, versions, client)
+    }
+
+    /// A TLS handshake of a client that trusts another authority.
+    pub(crate) async fn handshake_trusting(
+        &self,
+        root: &CertificateDer<'static>,
+        sni: &str,
+        alpn: &[&str],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let tcp = soon("connect", TcpStream::connect(self.https())).await?;
+        handshake(client_tls(root.clone(), alpn, rustls::ALL_VERSIONS, None), tcp, sni).await
     }
 
     /// A certificate of the folder `certs`.
@@ -469,7 +468,29 @@ impl Drop for Edge {
     }
 }
 
-async fn handshake(
+/// A client that trusts `root`, and shows a certificate of its own if it has one.
+pub(super) fn client_tls(
+    root: CertificateDer<'static>,
+    alpn: &[&str],
+    versions: &[&'static rustls::SupportedProtocolVersion],
+    client: Option<&Identity>,
+) -> rustls::ClientConfig {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(root).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(roots);
+    let mut config = match client {
+        Some(client) => config.with_client_auth_cert(client.chain.clone(), client.key()).unwrap(),
+        None => config.with_no_client_auth(),
+    };
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    config
+}
+
+pub(super) async fn handshake(
     config: rustls::ClientConfig,
     tcp: TcpStream,
     sni: &str,
