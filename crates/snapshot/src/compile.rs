@@ -262,7 +262,7 @@ impl<'a> Compiler<'a> {
         let access: Box<[_]> = self.access(&tenant.access).into_iter().collect();
         let routes = self.routes(tenant, &pools, &access, limits.as_ref());
         let state = self.registry.tenant(&id);
-        Tenant { id, routes, certificates, revocation_lists, access, limits, state }
+        Tenant { id, routes, certificates, access, revocation_lists, limits, state }
     }
 
     /// The tenant's host names with the certificate to present for each.
