@@ -123,7 +123,7 @@ impl Sink {
         self.open.as_ref().map_or(0, |open| open.shared.dropped.load(Relaxed))
     }
 
-    /// Opens the file anew after rotation. `false`: too many such orders wait already, try again.
+    /// Has the file opened anew after rotation; lines written until that is done go to the old one. `false`: too many such orders wait already, try again.
     pub fn reopen(&self) -> bool {
         self.open.as_ref().is_none_or(|open| open.orders.try_send(Order::Reopen).is_ok())
     }
@@ -393,6 +393,8 @@ mod tests {
         std::fs::rename(&path, &rotated).unwrap();
         log.lines().write(&entry(&masker(), "/between"));
         assert!(log.reopen());
+        // Orders are carried out one after the other: when this one is, the file is the new one.
+        assert!(log.flush(WAIT));
         log.lines().write(&entry(&masker(), "/after"));
         assert!(log.flush(WAIT));
         let paths = |file| lines(file).iter().map(|line| line["path"].to_string()).collect::<Vec<_>>();
