@@ -425,11 +425,12 @@ impl Edge {
         log_entry(&self.path("events.log"), request_id).await
     }
 
-    /// Waits for the event log's first entry of a kind.
-    pub(crate) async fn event_of(&self, kind: &str) -> Value {
+    /// Waits for an entry of a kind in the event log that is as wanted. What two connections caused may be written in
+    /// either order, so a test describes the entry it means.
+    pub(crate) async fn event_where(&self, kind: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let log = self.path("events.log");
-        until(&format!("an event {kind}"), || entries(&log).into_iter().find(|entry| entry["log"] == kind))
-            .await
+        let found = || entries(&log).into_iter().find(|entry| entry["log"] == kind && wanted(entry));
+        until(&format!("an event {kind}"), found).await
     }
 
     /// Every entry of the access log so far.
