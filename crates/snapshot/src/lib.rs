@@ -7,8 +7,10 @@
 pub mod access;
 pub mod compile;
 pub mod geo;
+mod hosts;
 pub mod limit;
 pub mod managed;
+mod pool;
 pub mod publish;
 pub mod runtime;
 pub mod tls;
@@ -16,16 +18,20 @@ pub mod tls;
 pub use access::{AccessAction, AccessPolicy, AccessRule};
 pub use compile::{Inputs, Lapsed, compile};
 pub use geo::{Geo, GeoDatabase, Origin};
+pub use hosts::{HostEntry, HostTable};
+pub use pool::{
+    Algorithm, Backend, BackendAddress, BackendProtocol, BackendTls, Ejection, HealthCheck, HealthKind, Pool,
+    Retry, Sticky,
+};
 pub use publish::{CachedReader, Publisher, Reader};
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use managed::{IssuedCertificates, ManagedDomain};
 use veloflux_model::addresses::AddressList;
 
-use runtime::{BackendState, PoolState, TenantState};
+use runtime::TenantState;
 
 /// Everything the data plane needs to serve one revision.
 #[derive(Debug)]
@@ -139,78 +145,6 @@ impl Snapshot {
 
 /// A certificate chain with its key, as TLS listeners present it.
 pub type TlsCertificate = Arc<rustls::sign::CertifiedKey>;
-
-/// What a host name leads to.
-#[derive(Clone)]
-pub struct HostEntry {
-    /// The one tenant that owns the name.
-    pub tenant: Arc<Tenant>,
-    /// The certificate to present; `None` where the name is served on plain listeners only.
-    pub certificate: Option<TlsCertificate>,
-    /// What a TLS handshake for the name runs with; there where a certificate is.
-    pub config: Option<Arc<rustls::ServerConfig>>,
-    /// What holds for connections to the name.
-    pub tls: Arc<tls::TlsPolicy>,
-}
-
-impl HostEntry {
-    /// Presents this certificate from now on; `None`: the name is served on plain listeners only.
-    pub fn present(&mut self, certificate: Option<TlsCertificate>) {
-        self.config = certificate.as_ref().and_then(|certificate| self.tls.showing(certificate, None));
-        self.certificate = certificate;
-    }
-}
-
-impl std::fmt::Debug for HostEntry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { tenant, certificate, config: _, tls } = self;
-        f.debug_struct("HostEntry")
-            .field("tenant", &tenant.id)
-            .field("has_certificate", &certificate.is_some())
-            .field("tls", tls)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A table of exact and `*.` wildcard host names.
-#[derive(Debug, Clone)]
-pub struct HostTable<T> {
-    exact: std::collections::HashMap<Box<str>, T>,
-    /// Keyed by the name without `*.`; a wildcard covers exactly one label, as in RFC 6125 section 6.4.3.
-    wildcard: std::collections::HashMap<Box<str>, T>,
-}
-
-impl<T> Default for HostTable<T> {
-    fn default() -> Self {
-        Self { exact: std::collections::HashMap::new(), wildcard: std::collections::HashMap::new() }
-    }
-}
-
-impl<T> HostTable<T> {
-    /// Looks `host` up: lower case, no port, no trailing dot. An exact name wins over a wildcard.
-    pub fn get(&self, host: &str) -> Option<&T> {
-        self.exact.get(host).or_else(|| {
-            let (_, parent) = host.split_once('.')?;
-            self.wildcard.get(parent)
-        })
-    }
-
-    /// What stands at `pattern` itself (`name` or `*.name`).
-    fn pattern_mut(&mut self, pattern: &str) -> Option<&mut T> {
-        match pattern.strip_prefix("*.") {
-            Some(parent) => self.wildcard.get_mut(parent),
-            None => self.exact.get_mut(pattern),
-        }
-    }
-
-    /// Adds `pattern` (`name` or `*.name`, lower case); gives back what stood there before.
-    pub fn insert(&mut self, pattern: &str, value: T) -> Option<T> {
-        match pattern.strip_prefix("*.") {
-            Some(parent) => self.wildcard.insert(parent.into(), value),
-            None => self.exact.insert(pattern.into(), value),
-        }
-    }
-}
 
 /// One tenant, ready to serve.
 #[derive(Debug)]
@@ -356,168 +290,6 @@ pub struct Timeouts {
     /// From request head to response end; does not apply to upgraded connections, event streams and responses that a
     /// limit on bandwidth slows down.
     pub total: Duration,
-}
-
-/// A set of backends that serve the same content.
-#[derive(Debug)]
-pub struct Pool {
-    /// `tenant/pool`: unique and stable across revisions.
-    pub id: Arc<str>,
-    /// How a backend is picked.
-    pub algorithm: Algorithm,
-    /// The backends, in the order of the desired state; never empty.
-    pub backends: Vec<Backend>,
-    /// Points of the consistent-hash ring, sorted: (hash, index into `backends`); empty unless `IpHash`.
-    pub ring: Vec<(u64, u16)>,
-    /// Kilometres from each country, by its index, to each backend, one row after the other; empty unless
-    /// `GeoProximity`.
-    pub distances: Vec<u16>,
-    /// The protocol spoken to the backends.
-    pub protocol: BackendProtocol,
-    /// TLS to the backends; `None`: plain TCP.
-    pub tls: Option<BackendTls>,
-    /// Cookie stickiness.
-    pub sticky: Option<Sticky>,
-    /// Active checks.
-    pub health_check: Option<HealthCheck>,
-    /// Passive ejection.
-    pub ejection: Option<Ejection>,
-    /// Retries.
-    pub retry: Retry,
-    /// Most idle connections kept per backend and core.
-    pub max_idle_connections: usize,
-    /// Counters that outlive the snapshot.
-    pub state: Arc<PoolState>,
-}
-
-/// How a backend is picked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Algorithm {
-    /// Each in turn.
-    RoundRobin,
-    /// Smooth weighted round robin (as nginx: interleaved in proportion to weight).
-    WeightedRoundRobin,
-    /// Fewest requests in flight, relative to weight.
-    LeastConn,
-    /// Consistent hash of the client address: a lost backend moves only its own clients.
-    IpHash,
-    /// The better of two random backends by moving-average latency times requests in flight.
-    RandomTwo,
-    /// Those nearest to the client's country; among them smooth weighted round robin.
-    GeoProximity,
-}
-
-/// One address in a pool.
-#[derive(Debug)]
-pub struct Backend {
-    /// `tenant/pool/address`: unique and stable across revisions.
-    pub id: Arc<str>,
-    /// Host and port as written, for the Host header of health checks and for logs.
-    pub authority: Arc<str>,
-    /// Where to connect: a literal address, or a name that is resolved when it is needed.
-    pub address: BackendAddress,
-    /// Relative share, 1-1000.
-    pub weight: u32,
-    /// Takes no new requests; [`Publisher`] copies this to the state when the snapshot is swapped in.
-    pub drain: bool,
-    /// Health and load; outlives the snapshot.
-    pub state: Arc<BackendState>,
-}
-
-/// Where a backend is.
-#[derive(Debug, Clone)]
-pub enum BackendAddress {
-    /// A literal IP address and port.
-    Ip(SocketAddr),
-    /// A DNS name and port.
-    Name(Box<str>, u16),
-}
-
-/// The protocol spoken to a pool's backends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BackendProtocol {
-    /// HTTP/1.1.
-    Http1,
-    /// HTTP/2: by ALPN over TLS, with prior knowledge over plain TCP.
-    Http2,
-}
-
-/// TLS towards a pool's backends.
-#[derive(Clone)]
-pub struct BackendTls {
-    /// The client configuration: roots, verification, ALPN.
-    pub config: Arc<rustls::ClientConfig>,
-    /// Name sent as SNI and verified; `None`: the backend's own host name or address.
-    pub server_name: Option<Box<str>>,
-}
-
-impl std::fmt::Debug for BackendTls {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BackendTls").field("server_name", &self.server_name).finish_non_exhaustive()
-    }
-}
-
-/// Cookie stickiness.
-#[derive(Debug, Clone)]
-pub struct Sticky {
-    /// Cookie name.
-    pub cookie: Box<str>,
-    /// How long the cookie binds a client.
-    pub ttl: Duration,
-}
-
-/// Active health check.
-#[derive(Debug, Clone)]
-pub struct HealthCheck {
-    /// What is asked.
-    pub kind: HealthKind,
-    /// Time between two checks of one backend; each is moved by up to 10 % at random.
-    pub interval: Duration,
-    /// Time for one check, connect included.
-    pub timeout: Duration,
-    /// Passed checks in a row that bring a backend back.
-    pub rise: u32,
-    /// Failed checks in a row that take a backend out.
-    pub fall: u32,
-}
-
-/// What a health check asks.
-#[derive(Debug, Clone)]
-pub enum HealthKind {
-    /// A TCP connection that is accepted.
-    Tcp,
-    /// An HTTP/1.1 GET.
-    Http {
-        /// Path and query.
-        path: Box<str>,
-        /// Host header; `None`: the backend's authority.
-        host: Option<Box<str>>,
-        /// Accepted status codes as inclusive ranges.
-        expected_status: Vec<(u16, u16)>,
-        /// Text that the first 64 KiB of the body must hold.
-        expected_body: Option<Box<str>>,
-    },
-}
-
-/// Passive ejection: a backend that fails real requests is left out for a while.
-#[derive(Debug, Clone, Copy)]
-pub struct Ejection {
-    /// Failures in a row (connect error, time-out, broken response, 502-504) that eject.
-    pub consecutive_failures: u32,
-    /// First ejection's length; doubles with each ejection in a row up to 10 times this.
-    pub base: Duration,
-    /// At most this share of a pool is ejected at once, in percent.
-    pub max_ejected_percent: u32,
-}
-
-/// Retry policy. Only requests that may be repeated are (RFC 9110 section 9.2.2), or ones of which no byte was
-/// sent.
-#[derive(Debug, Clone, Copy)]
-pub struct Retry {
-    /// Attempts after the first one.
-    pub attempts: u32,
-    /// Retries may add at most this much to a pool's requests, in percent, over a sliding window.
-    pub budget_percent: u32,
 }
 
 /// The firewall in force on a route.
