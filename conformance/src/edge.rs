@@ -21,6 +21,9 @@ pub struct Setting<'a> {
     pub hosts: &'a [String],
     /// A CRS release, installed and run at paranoia level 4 in detection mode; `None`: the firewall is off.
     pub rules: Option<&'a Path>,
+    /// Whether there is a TLS listener, too, with a certificate of a private authority, `certs/ca.pem`, for the first name
+    /// and for clients that ask for none.
+    pub tls: bool,
 }
 
 /// A running edge; dropping it kills it.
@@ -29,6 +32,7 @@ pub struct Edge {
     child: Child,
     folder: tempfile::TempDir,
     address: SocketAddr,
+    tls_address: Option<SocketAddr>,
 }
 
 /// What an edge wrote down until it ended, as lines of JSON.
@@ -47,6 +51,7 @@ impl Edge {
         let folder = tempfile::tempdir().map_err(|error| format!("temporary folder: {error}"))?;
         let backend = backend::start().map_err(|error| format!("backend: {error}"))?;
         let address = free_address()?;
+        let tls_address = setting.tls.then(free_address).transpose()?;
         let write = |name: &str, content: &str| -> Result<PathBuf, String> {
             let path = folder.path().join(name);
             std::fs::write(&path, content).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -55,7 +60,10 @@ impl Edge {
         if let Some(rules) = setting.rules {
             install(&program, rules, &folder.path().join("data"))?;
         }
-        let process = write("veloflux.yaml", &process_file(address))?;
+        if let Some(host) = setting.hosts.first().filter(|_| setting.tls) {
+            certify(&program, host, &folder.path().join("certs"))?;
+        }
+        let process = write("veloflux.yaml", &process_file(address, tls_address))?;
         let state = write("state.yaml", &state_file(setting, backend))?;
         let output = File::create(folder.path().join("output")).map_err(|error| error.to_string())?;
         let child = Command::new(&program)
@@ -69,7 +77,7 @@ impl Edge {
             .stderr(output)
             .spawn()
             .map_err(|error| format!("{}: {error}", program.display()))?;
-        let mut edge = Self { child, folder, address };
+        let mut edge = Self { child, folder, address, tls_address };
         edge.wait_until_ready()
             .map_err(|error| format!("veloflux serve {error}\n{}", edge.read("output")))?;
         Ok(edge)
@@ -78,6 +86,16 @@ impl Edge {
     /// Where it listens, without TLS.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it listens with TLS.
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        self.tls_address
+    }
+
+    /// A file beside its process and state files.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     /// Drains the edge, which writes all its logs out, and reads them.
@@ -118,7 +136,7 @@ impl Edge {
     }
 
     fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
+        std::fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 }
 
@@ -137,13 +155,20 @@ fn program() -> Result<PathBuf, String> {
 }
 
 fn install(program: &Path, rules: &Path, data: &Path) -> Result<(), String> {
-    let mut install = Command::new(program);
-    install.args(["crs", "install", "--from"]).arg(rules).arg("--data-dir").arg(data);
-    let output = install.output().map_err(|error| format!("{}: {error}", program.display()))?;
+    succeed(Command::new(program).args(["crs", "install", "--from"]).arg(rules).arg("--data-dir").arg(data))
+}
+
+/// Makes a certificate for `host`, and its authority.
+fn certify(program: &Path, host: &str, folder: &Path) -> Result<(), String> {
+    succeed(Command::new(program).args(["dev-ca", "--host", host, "--dir"]).arg(folder))
+}
+
+fn succeed(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     if output.status.success() {
         return Ok(());
     }
-    Err(format!("veloflux crs install: {}", String::from_utf8_lossy(&output.stderr)))
+    Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)))
 }
 
 fn free_address() -> Result<SocketAddr, String> {
@@ -151,10 +176,11 @@ fn free_address() -> Result<SocketAddr, String> {
     listener.local_addr().map_err(|error| error.to_string())
 }
 
-fn process_file(address: SocketAddr) -> String {
+fn process_file(address: SocketAddr, tls: Option<SocketAddr>) -> String {
+    let tls = tls.map(|address| format!(", {{address: '{address}', protocol: https}}")).unwrap_or_default();
     format!(
         "data_directory: data
-listeners: [{{address: '{address}', protocol: http}}]
+listeners: [{{address: '{address}', protocol: http}}{tls}]
 threads: 2
 logs:
   access: {{output: {{file: access.log}}}}
@@ -171,11 +197,22 @@ fn state_file(setting: &Setting<'_>, backend: SocketAddr) -> String {
         Some(_) => "{mode: detect, paranoia_level: 4, inbound_threshold: 5, outbound_threshold: 4}",
         None => "{mode: 'off'}",
     };
+    let (operator, certificates) = match setting.hosts.first().filter(|_| setting.tls) {
+        Some(host) => {
+            let pair = format!("cert_file: certs/{host}.pem, key_file: certs/{host}.key");
+            let hsts = "tls: {hsts: {max_age: 365d, include_subdomains: true}}";
+            (
+                format!("tls: {{default_certificate: {{{pair}}}}}\n"),
+                format!("    certificates: [{{name: one, {pair}}}]\n    {hsts}\n"),
+            )
+        }
+        None => (String::new(), String::new()),
+    };
     format!(
-        "tenants:
+        "{operator}tenants:
   - name: suite
     domains: [{hosts}]
-    pools:
+{certificates}    pools:
       - {{name: reflect, backends: [{{address: '{backend}'}}]}}
     routes:
       - {{name: all, forward: {{pool: reflect}}}}
@@ -191,7 +228,7 @@ mod tests {
     #[test]
     fn the_state_names_every_host_once_and_the_backend() {
         let hosts = ["localhost".to_owned(), "[::1]".to_owned()];
-        let setting = Setting { hosts: &hosts, rules: None };
+        let setting = Setting { hosts: &hosts, rules: None, tls: false };
         let state: serde_json::Value =
             serde_saphyr::from_str(&state_file(&setting, ([127, 0, 0, 1], 81).into())).unwrap();
         let tenant = &state["tenants"][0];

@@ -55,7 +55,11 @@ pub fn run(folder: &Path) -> Result<SuiteResult, String> {
         std::fs::read_to_string(folder.join("cases.json")).map_err(|error| format!("cases.json: {error}"))?;
     let cases: Vec<Case> = serde_json::from_str(&text).map_err(|error| format!("cases.json: {error}"))?;
     let mut tally = Tally::new(NAME, NAME)?;
-    let edge = Edge::start(&Setting { hosts: &["localhost".into(), "example.com".into()], rules: None })?;
+    let edge = Edge::start(&Setting {
+        hosts: &["localhost".into(), "example.com".into()],
+        rules: None,
+        tls: false,
+    })?;
     let outcomes = workers::map(NAME, THREADS, &cases, |case| send(case, edge.address()));
     edge.stop()?;
 

@@ -17,6 +17,7 @@ pub mod reasons;
 pub mod shared;
 pub mod stream;
 pub mod tally;
+pub mod tls_scan;
 pub mod wire;
 
 /// What came of one suite.

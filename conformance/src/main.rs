@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use veloflux_conformance::{
-    Miss, SuiteResult, crs, differential, http11probe, language, libinjection, modsecurity, shared,
+    Miss, SuiteResult, crs, differential, http11probe, language, libinjection, modsecurity, shared, tls_scan,
 };
 
 /// Checked-in bars; see the file.
@@ -36,6 +36,7 @@ const SUITES: &[(&str, Suite)] = &[
     }),
     (modsecurity::NAME, || over(modsecurity::NAME, shared::data("modsecurity-regression"), modsecurity::run)),
     (differential::NAME, || over(differential::NAME, shared::data("crs-4.28.0"), differential::run)),
+    (tls_scan::NAME, || over(tls_scan::NAME, tls_scan::scanner(), tls_scan::run)),
     (http11probe::NAME, || over(http11probe::NAME, shared::data("http11probe"), http11probe::run)),
 ];
 

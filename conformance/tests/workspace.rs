@@ -14,6 +14,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("veloflux-snapshot", &["veloflux-model", "veloflux-waf"]),
     ("veloflux-proxy", &["veloflux-model", "veloflux-waf", "veloflux-snapshot"]),
     ("veloflux-store", &["veloflux-model"]),
+    // Not the proxy: what decides beside the data plane reaches it through published snapshots and
+    // `snapshot::managed` only, and cannot hold it up.
     ("veloflux-control", &["veloflux-model", "veloflux-snapshot", "veloflux-store"]),
     (
         "veloflux",

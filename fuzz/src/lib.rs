@@ -10,11 +10,14 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
+use veloflux_control::tsig::TsigKey;
+use veloflux_model::process::TsigAlgorithm;
 use veloflux_model::{Desired, Document, Process};
 use veloflux_proxy::client_addr::{self, Inbound, MAX_HOPS, TrustedProxies};
 use veloflux_proxy::proxy_protocol::{self, MAX_HEADER_LEN, Parsed};
 use veloflux_proxy::record::Masker;
 use veloflux_proxy::wire::{KeyIn, MAX_REPORTS, Reading, are_counted_together, read_reports, read_request};
+use veloflux_snapshot::compile::OcspResponse;
 use veloflux_waf::body::{self, Argument, Limits, cookies, json, multipart, urlencoded, xml};
 use veloflux_waf::transform::Transformation;
 use veloflux_waf::{MemFiles, Ruleset, Source, sqli};
@@ -40,6 +43,13 @@ pub fn http1(input: &[u8]) {
     }
     // What follows is another message's and changes nothing.
     assert_eq!(read_request(&input[..request.consumed], usize::MAX), Reading::Request(request));
+}
+
+/// OCSP responses: what is read is about something, and nothing but the whole is read.
+pub fn ocsp(input: &[u8]) {
+    let Ok(read) = OcspResponse::parse(input) else { return };
+    assert!(!read.singles.is_empty() && read.singles.iter().all(|single| !single.serial.is_empty()));
+    assert!(OcspResponse::parse(&input[..input.len() - 1]).is_err());
 }
 
 /// PROXY protocol headers: bounded, and decided by their own bytes alone.
@@ -274,4 +284,12 @@ fn reads_back<D: Document + PartialEq>(text: &str) {
     let printed = document.print().unwrap_or_else(|error| panic!("{error:?}"));
     let again = D::parse("printed.yaml", &printed);
     assert!(again.is_ok_and(|again| again == document), "{printed}");
+}
+
+/// Answers to DNS updates: bounded, and believed only with a signature that nobody can guess.
+pub fn tsig(input: &[u8]) {
+    static KEY: LazyLock<TsigKey> = LazyLock::new(|| {
+        TsigKey::new("key.example", TsigAlgorithm::HmacSha256, b"a secret that no input knows")
+    });
+    assert!(KEY.verify(input, b"a request's signature", 1_000_000).is_err());
 }

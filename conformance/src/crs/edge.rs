@@ -35,7 +35,7 @@ pub fn run(release: &Path) -> Result<SuiteResult, String> {
         .and_then(|folder| folder.with_suite_settings().write(rules.path()))
         .map_err(|error| format!("{}: {error}", release.display()))?;
 
-    let edge = Edge::start(&Setting { hosts: &hosts(&cases), rules: Some(rules.path()) })?;
+    let edge = Edge::start(&Setting { hosts: &hosts(&cases), rules: Some(rules.path()), tls: false })?;
     let answers = workers::map(NAME, THREADS, &cases, |case| {
         if tally.skips(&case.id) {
             return Vec::new();

@@ -10,6 +10,7 @@ mod headers;
 mod limits;
 mod pool;
 mod route;
+mod tls;
 
 pub use access::{Access, AccessAction, Origins};
 pub use baseline::{Baseline, RuleSelection};
@@ -29,6 +30,11 @@ pub use route::{
     Action, BodySize, Forward, HeaderCondition, PathPattern, Redirect, Respond, Route, Timeout, Timeouts,
 };
 
+pub use tls::{
+    ClientAuth, ClientAuthMode, ExpiredCrl, ForwardClientCert, Hsts, KeyPair, OperatorTls, TicketRotation,
+    Tls, TlsInForce,
+};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +49,9 @@ pub struct Desired {
     /// detection rules are pinned.
     #[serde(default, skip_serializing_if = "Baseline::is_empty")]
     pub baseline: Baseline,
+    /// The operator's: TLS of all tenants.
+    #[serde(default, skip_serializing_if = "OperatorTls::is_empty")]
+    pub tls: OperatorTls,
     /// The operator's: what tenants may use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plans: Vec<Plan>,
@@ -68,6 +77,9 @@ pub struct Tenant {
     /// Certificates for those host names.
     #[serde(default)]
     pub certificates: Vec<Certificate>,
+    /// TLS of all domains.
+    #[serde(default, skip_serializing_if = "Tls::is_empty")]
+    pub tls: Tls,
     /// Sets of backends.
     #[serde(default)]
     pub pools: Vec<Pool>,
@@ -101,9 +113,23 @@ pub struct Tenant {
 pub struct Domain {
     /// The name, or a `*.` wildcard that covers one label. An exact name goes before a wildcard.
     pub host: At<Hostname>,
-    /// The certificate to present. Left out: the tenant's first certificate that covers the name.
+    /// The certificate to present; `auto`: one that is ordered and renewed by itself, as the process file's `acme`
+    /// says. Left out: the tenant's first certificate that covers the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<At<Name>>,
+    /// TLS, where it differs from the tenant's.
+    #[serde(default, skip_serializing_if = "Tls::is_empty")]
+    pub tls: Tls,
+}
+
+/// What a domain says in place of a certificate's name to have one ordered; no certificate can have this name.
+pub const MANAGED_CERTIFICATE: &str = "auto";
+
+impl Domain {
+    /// Whether the domain's certificate is ordered and renewed by itself.
+    pub fn is_managed(&self) -> bool {
+        self.certificate.as_ref().is_some_and(|name| name.as_str() == MANAGED_CERTIFICATE)
+    }
 }
 
 /// A certificate with its key.
@@ -116,4 +142,7 @@ pub struct Certificate {
     pub cert_file: At<FilePath>,
     /// PEM file with the private key.
     pub key_file: At<FilePath>,
+    /// DER file with an OCSP response for the certificate, shown to clients while it is current (RFC 6066 section 8).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ocsp_file: Option<At<FilePath>>,
 }

@@ -2,6 +2,13 @@
 //!
 //! It is read once, at start; tenants live in the [desired state](crate::desired), which is reloaded.
 
+mod acme;
+
+pub use acme::{
+    Accounts, Acme, AcmeDirectory, AcmeLimits, ChallengeKind, Dns, DnsProvider, Exec, ExternalAccount,
+    KeyType, Rfc2136, TsigAlgorithm, Webhook,
+};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +22,7 @@ use crate::yaml::Document;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Process {
-    /// Folder for what the process keeps: installed rule sets. Relative paths count from this file's folder.
+    /// Folder for what the process keeps: installed rule sets, accounts, certificates. Relative paths count from this file's folder.
     #[serde(default = "default_data_directory")]
     pub data_directory: FilePath,
     /// The state file that is served. Relative paths count from this file's folder.
@@ -45,6 +52,14 @@ pub struct Process {
     /// When the state file is read again.
     #[serde(default)]
     pub reload: Reload,
+    /// File with the key that everything secret in the data directory is encrypted under; made at the first start.
+    /// The environment variable `VELOFLUX_MASTER_KEY` (32 bytes in base64) goes before it. Left out: `master.key` in
+    /// the data directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub master_key_file: Option<FilePath>,
+    /// Certificates by ACME, for domains that say `certificate: auto`; left out: none are ordered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acme: Option<Acme>,
 }
 
 fn default_data_directory() -> FilePath {
@@ -359,6 +374,7 @@ impl Document for Process {
                 );
             }
         }
+        problems.extend(self.acme.iter().flat_map(Acme::problems));
         problems
     }
 }

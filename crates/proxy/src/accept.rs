@@ -12,13 +12,17 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use veloflux_snapshot::managed::ACME_TLS_ALPN;
 
+use veloflux_snapshot::tls::ClientAuth;
+
+use crate::client_cert::ClientCertificate;
 use crate::config::{Listener, ListenerProtocol};
 use crate::core::Core;
 use crate::io::Stream;
 use crate::limit::ConnectionPlace;
 use crate::proxy_protocol::{self, MAX_HEADER_LEN, Parsed};
-use crate::{h1, h2};
+use crate::{h1, h2, tls};
 
 /// Connections that wait in the kernel to be accepted, per core and listener.
 const BACKLOG: i32 = 4096;
@@ -39,6 +43,10 @@ pub(crate) struct ConnectionInfo {
     pub(crate) sni: Option<Box<str>>,
     /// TLS version, `1.2` or `1.3`; `None`: no TLS.
     pub(crate) tls_version: Option<&'static str>,
+    /// Under which policy the client was asked for a certificate; `None`: it was not.
+    pub(crate) asked: Option<Arc<ClientAuth>>,
+    /// The certificate that it has shown.
+    pub(crate) client_cert: Option<ClientCertificate>,
     /// The protocol agreed on by ALPN.
     pub(crate) alpn: Option<&'static str>,
     /// The port of `https://` that every request is redirected to; `None`: requests are served here.
@@ -146,6 +154,8 @@ async fn connection(
         local,
         sni: None,
         tls_version: None,
+        asked: None,
+        client_cert: None,
         alpn: None,
         redirect: match protocol {
             ListenerProtocol::Redirect { https_port } => Some(https_port),
@@ -177,12 +187,18 @@ async fn connection(
     if protocol != ListenerProtocol::Https {
         return h1::server::run(core, Stream::Plain(stream), info).await;
     }
-    let accept = tokio_rustls::TlsAcceptor::from(Arc::clone(&core.tls)).accept(stream);
-    let Ok(Ok(tls)) = tokio::time::timeout(core.config.header_timeout, accept).await else {
+    let accept = tls::accept(&core, stream, info.peer.ip());
+    let Ok(Ok(accepted)) = tokio::time::timeout(core.config.header_timeout, accept).await else {
         core.counters.handshakes_failed.fetch_add(1, Relaxed);
         return;
     };
-    let session = tls.get_ref().1;
+    let tls::Accepted { stream, asked, shown } = accepted;
+    (info.asked, info.client_cert) = (asked, shown);
+    let session = stream.get_ref().1;
+    // The handshake was the whole answer to a challenge (RFC 8737 section 3).
+    if session.alpn_protocol() == Some(ACME_TLS_ALPN) {
+        return;
+    }
     info.sni = session.server_name().map(|name| name.to_ascii_lowercase().into());
     info.tls_version = Some(match session.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_2) => "1.2",
@@ -193,7 +209,7 @@ async fn connection(
         Some(_) => Some("http/1.1"),
         None => None,
     };
-    let stream = Stream::Tls(Box::new(tls.into()));
+    let stream = Stream::Tls(Box::new(stream.into()));
     if info.alpn == Some("h2") {
         h2::server::run(core, stream, info).await;
     } else {

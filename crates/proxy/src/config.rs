@@ -1,7 +1,10 @@
 //! What an edge is told when it starts; it does not change while it runs.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
+
+use veloflux_snapshot::managed::Managed;
 
 use crate::client_addr::TrustedProxies;
 use crate::h1::parse::HeadLimits;
@@ -43,6 +46,8 @@ pub struct EdgeConfig {
     pub event_log: Sink,
     /// What both logs mask.
     pub masker: Masker,
+    /// Answers to the challenges of authorities, for domains whose certificates are ordered.
+    pub managed: Arc<Managed>,
     /// The program's version, for `/metrics`.
     pub version: &'static str,
 }

@@ -15,6 +15,7 @@ use crate::limit::Tables;
 use crate::metrics::ProcessCounters;
 use crate::record::Lines;
 use crate::scratch::Scratches;
+use crate::tls::Tls;
 use crate::upstream::Connections;
 
 /// What all cores share.
@@ -36,7 +37,7 @@ pub(crate) struct Core {
     pub(crate) number: usize,
     pub(crate) config: Arc<EdgeConfig>,
     pub(crate) snapshots: RefCell<CachedReader>,
-    pub(crate) tls: Arc<rustls::ServerConfig>,
+    pub(crate) tls: Arc<Tls>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) counters: Arc<ProcessCounters>,
     pub(crate) upstreams: Connections,

@@ -24,7 +24,7 @@ use crate::health;
 use crate::limit::{self, Tables};
 use crate::metrics::{self, Metrics, ProcessCounters, Sources};
 use crate::scratch::Scratches;
-use crate::tls;
+use crate::tls::Tls;
 use crate::upstream::Connections;
 
 /// Why an edge could not be started.
@@ -90,7 +90,7 @@ impl Edge {
         counters: Arc<ProcessCounters>,
     ) -> Result<Self, StartError> {
         let config = Arc::new(config);
-        let tls = tls::server_config(snapshots.clone()).map_err(StartError::Tls)?;
+        let tls = Arc::new(Tls::new(config.managed.clone()).map_err(StartError::Tls)?);
         let limits = Arc::new(Tables::new(config.rate_limit_memory_bytes));
         let shared = Arc::new(Shared {
             connections: 0.into(),
@@ -249,6 +249,7 @@ impl Tending {
                         now_ms: Box::new(move || process_clock_ms(epoch, Instant::now())),
                         limit_bytes: Box::new(move || limits.memory_bytes()),
                         process: self.counters,
+                        managed: self.config.managed.clone(),
                         logs: vec![
                             ("access", self.config.access_log.clone()),
                             ("events", self.config.event_log.clone()),

@@ -4,12 +4,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::Method;
+use veloflux_model::desired::ForwardClientCert;
 use veloflux_snapshot::{BackendProtocol, Pool, Route};
 
 use crate::accept::ConnectionInfo;
 use crate::answer::Rejection;
 use crate::balance::{self, InFlight, PickRequest, Tried};
 use crate::client_addr::{Chain, Inbound, forwarding};
+use crate::client_cert::ClientCertificate;
 use crate::core::Core;
 use crate::eject;
 use crate::exchange::{self, BackendError, Client, ClientError, Clock, Failure, OutgoingResponse, Upload};
@@ -31,6 +33,8 @@ pub(crate) struct Forward<'a> {
     pub(crate) strip_prefix: Option<&'a str>,
     pub(crate) host: &'a str,
     pub(crate) chain: &'a Chain,
+    /// The client's verified certificate, and what the backend is told of it.
+    pub(crate) client_cert: Option<(&'a ClientCertificate, ForwardClientCert)>,
     /// Body bytes that the firewall has gathered.
     pub(crate) gathered: &'a [u8],
     /// Whether they are the whole body.
@@ -361,6 +365,9 @@ fn add_forwarding(
     added.push(b"X-Forwarded-Host", fields.x_forwarded_host.as_bytes());
     added.push(b"X-Real-IP", client.as_bytes());
     added.push(b"X-Request-Id", observed.request_id().as_bytes());
+    if let Some((shown, how)) = what.client_cert {
+        shown.forward(how, added);
+    }
 }
 
 impl From<ClientError> for Rejection {

@@ -7,7 +7,8 @@ use h2::{RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::exchange::Body;
-use crate::head::{Fields, Known};
+use crate::h1::may_trail;
+use crate::head::Fields;
 
 /// Most bytes handed to a stream at once; one DATA frame of the default maximum size (RFC 9113 section 6.5.2).
 const FRAME_BYTES: usize = 16 * 1024;
@@ -100,7 +101,7 @@ pub(crate) fn end(stream: &mut SendStream<Bytes>, trailers: Option<&Fields>) -> 
         Some(trailers) => {
             let mut map = HeaderMap::with_capacity(trailers.list.len());
             for (known, name, value) in trailers.iter() {
-                if known == Known::Other {
+                if may_trail(known, name) {
                     append(&mut map, name, value);
                 }
             }

@@ -5,6 +5,7 @@ mod access;
 pub mod answer;
 pub mod balance;
 pub mod client_addr;
+mod client_cert;
 mod config;
 mod core;
 mod decode;

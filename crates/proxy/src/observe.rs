@@ -16,6 +16,7 @@ use veloflux_snapshot::compile::stable_hash;
 use veloflux_snapshot::headers::Headers;
 use veloflux_snapshot::limit::RateRule;
 use veloflux_snapshot::runtime::TenantState;
+use veloflux_snapshot::tls::TlsPolicy;
 use veloflux_snapshot::{Backend, Origin, Route, Snapshot, Tenant};
 use veloflux_waf::{Cause, Levels, Match, Record};
 
@@ -25,7 +26,7 @@ use crate::answer::Rejection;
 use crate::core::Core;
 use crate::firewall::Outcome;
 use crate::head::{Fields, Known, RequestHead};
-use crate::headers::{self, Recipient, Report};
+use crate::headers::{self, Recipient, Report, Transport};
 use crate::limit::{Limited, Quota};
 use crate::metrics::NO_TENANT;
 use crate::record::{
@@ -75,6 +76,8 @@ pub(crate) struct Observation<'a> {
     upstream_time_us: Option<u64>,
     termination: Termination,
     outcome: Option<Outcome>,
+    /// What the domain's answers say of strict transport security.
+    hsts: Option<&'a str>,
     /// The limits that the request was over.
     limited: Vec<Limited<'a>>,
     quota: Option<Quota<'a>>,
@@ -115,6 +118,7 @@ impl<'a> Observation<'a> {
             // What stands here if the task is cut before it says otherwise.
             termination: Termination::Drained,
             outcome: None,
+            hsts: None,
             limited: Vec::new(),
             quota: None,
             header_policy: &snapshot.header_policy,
@@ -145,6 +149,11 @@ impl<'a> Observation<'a> {
         self.header_policy = &tenant.header_policy;
         tenant.state.active.fetch_add(1, Relaxed);
         self.tenant = Some(tenant.clone());
+    }
+
+    /// The host's domain has a TLS policy.
+    pub(crate) fn tls_policy(&mut self, policy: &'a TlsPolicy) {
+        self.hsts = policy.hsts.as_deref();
     }
 
     pub(crate) fn route(&mut self, route: &'a Route) {
@@ -198,7 +207,7 @@ impl<'a> Observation<'a> {
         }
         let to = Recipient {
             request: self.values(head),
-            is_tls: self.is_tls(),
+            transport: if self.is_tls() { Transport::Tls { hsts: self.hsts } } else { Transport::Plain },
             is_refused: self.termination == Termination::Rejected,
         };
         headers::finish(self.header_policy, &to, own, added);
@@ -338,6 +347,7 @@ impl<'a> Observation<'a> {
                 version,
                 sni: self.info.sni.as_deref().map(|sni| masker.text(sni, MAX_HOST)),
                 alpn: self.info.alpn,
+                client_sha256: self.info.client_cert.as_ref().map(|shown| &*shown.sha256),
             }),
             user_agent: head.fields.first(Known::UserAgent).map(|agent| masker.text(agent, MAX_USER_AGENT)),
             origin: self

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 
-use veloflux_snapshot::{PathMatch, Route, Snapshot, Tenant};
+use veloflux_snapshot::{HostEntry, PathMatch, Route, Snapshot, Tenant};
 
 use crate::head::RequestHead;
 
@@ -53,13 +53,18 @@ pub(crate) fn host_name(authority: &[u8]) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(name))
 }
 
-/// Finds the tenant of a request's host. `sni` is the name that the TLS connection was opened for.
-pub(crate) fn tenant<'s>(
+/// Finds whose a request's host is. `sni` is the name that a TLS connection was opened for, if it named one.
+pub(crate) fn host<'s>(
     snapshot: &'s Snapshot,
     host: &str,
+    is_tls: bool,
     sni: Option<&str>,
-) -> Result<&'s Arc<Tenant>, NoSite> {
+) -> Result<&'s HostEntry, NoSite> {
     let entry = snapshot.hosts.get(host);
+    // Whoever named no host was shown the operator's certificate, which vouches for no tenant.
+    if is_tls && sni.is_none() && entry.is_some() {
+        return Err(NoSite::Misdirected);
+    }
     if let Some(sni) = sni
         && sni != host
     {
@@ -70,7 +75,7 @@ pub(crate) fn tenant<'s>(
             return Err(NoSite::Misdirected);
         }
     }
-    Ok(&entry.ok_or(NoSite::UnknownHost)?.tenant)
+    entry.ok_or(NoSite::UnknownHost)
 }
 
 /// Finds the route of a request within its tenant: the first that fits, in the compiled order. `method` is the

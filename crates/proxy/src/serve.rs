@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use veloflux_model::process::DEFAULT_HTTPS_PORT;
 use veloflux_snapshot::headers::CSP_REPORT_PATH;
@@ -14,6 +15,7 @@ use crate::accept::ConnectionInfo;
 use crate::access;
 use crate::answer::{self, Rejection};
 use crate::client_addr;
+use crate::client_cert;
 use crate::core::Core;
 use crate::exchange::{self, Client, Clock, OutgoingResponse};
 use crate::firewall::{Inspection, Refusal};
@@ -52,11 +54,19 @@ async fn stages<'s, C: Client>(
 ) -> Result<(), Rejection> {
     let host =
         route::host_name(head.authority()).ok_or(Rejection::BadRequest("the request names no host"))?;
-    let tenant = route::tenant(snapshot, &host, info.sni.as_deref())?;
+    if let Some(answer) = challenge_answer(core, info, &host, head) {
+        let mut fields = Fields::default();
+        fields.push(b"Content-Type", b"application/octet-stream");
+        let clock = answer_clock(observed);
+        return own_response(head, client, 200, fields, answer.as_bytes(), &clock, observed).await;
+    }
+    let entry = route::host(snapshot, &host, info.is_tls(), info.sni.as_deref())?;
+    let tenant = &entry.tenant;
     observed.tenant(tenant);
     if let Some(port) = info.redirect {
         return redirect_to_https(port, head, client, observed).await;
     }
+    observed.tls_policy(&entry.tls);
     let find = |method| route::route(tenant, &host, route::normal_path(head.path()), method, head);
     let preflight = headers::preflight_method(head)
         .and_then(|method| find(method).ok())
@@ -89,6 +99,7 @@ async fn stages<'s, C: Client>(
         }
         None => None,
     };
+    let client_cert = client_cert::verified(info, entry)?;
     if let Some(limits) = tenant.csp_reports.as_ref().filter(|_| headers::is_report(head)) {
         let subject = Subject { head, path: CSP_REPORT_PATH.as_bytes(), route: None, client: chain.client };
         let _places = limit::admit(core, tenant, limits, &subject, info, client, observed).await?;
@@ -102,6 +113,7 @@ async fn stages<'s, C: Client>(
         let clock = answer_clock(observed);
         return own_response(head, client, 204, Fields::default(), &[], &clock, observed).await;
     }
+    client_cert::admit(site.route, client_cert)?;
 
     if let BodyLength::Known(n) = head.body
         && n > site.route.max_body_bytes
@@ -123,6 +135,7 @@ async fn stages<'s, C: Client>(
                 strip_prefix: strip_prefix.as_deref(),
                 host: &host,
                 chain: &chain,
+                client_cert: client_cert.zip(entry.tls.client_auth.as_ref().map(|asked| asked.forward)),
                 gathered: &body.bytes,
                 complete: body.complete,
             };
@@ -139,6 +152,16 @@ async fn stages<'s, C: Client>(
             own_response(head, client, *status, fields, body, &clock(site.route, observed), observed).await
         }
     }
+}
+
+/// The answer to an authority that has a domain proved (RFC 8555 section 8.3), on plain listeners and before any tenant:
+/// it is there for the tokens of orders under way, and for no other request.
+fn challenge_answer(core: &Core, info: &ConnectionInfo, host: &str, head: &RequestHead) -> Option<Arc<str>> {
+    let token = head.path().strip_prefix(b"/.well-known/acme-challenge/")?;
+    if info.is_tls() || head.has_query || !matches!(head.method(), b"GET" | b"HEAD") {
+        return None;
+    }
+    core.config.managed.http_answer(host, std::str::from_utf8(token).ok()?)
 }
 
 /// What the firewall has taken off the client's connection.

@@ -9,15 +9,21 @@
 
 mod access;
 mod certificate;
+mod chain;
+mod client_auth;
 mod firewall;
 mod headers;
 mod limits;
+mod ocsp;
 mod pool;
 mod ring;
 mod route;
+mod tls;
 mod verify;
 
 pub use access::{AccessData, access, lists_named};
+pub use certificate::check_issued;
+pub use ocsp::{CertStatus, OcspResponse, SingleResponse};
 pub use ring::{MAX_RING_POINTS, stable_hash};
 pub use verify::AcceptsAnyCertificateDangerously;
 
@@ -28,15 +34,18 @@ use std::time::SystemTime;
 
 use rustls::crypto::CryptoProvider;
 use rustls_pki_types::CertificateDer;
-use veloflux_model::desired::{self, Baseline, Desired, FirewallMode, Plan};
+use veloflux_model::desired::{self, Baseline, Desired, FirewallMode, KeyPair, OperatorTls, Plan, Tls};
 use veloflux_model::located::Position;
-use veloflux_model::value::Hostname;
-use veloflux_model::{Document, Problem, Report};
+use veloflux_model::value::{FilePath, Hostname};
+use veloflux_model::{At, Document, Problem, Report};
 use veloflux_waf::{Ruleset, Tunable};
 
+use crate::managed::{IssuedCertificates, ManagedDomain};
 use crate::runtime::Registry;
+use crate::tls::RevocationList;
 use crate::{HostEntry, HostTable, Pool, Snapshot, Tenant};
 use certificate::{Loaded, LoadedCertificates};
+use tls::TenantTls;
 use verify::Verifiers;
 
 /// What a desired state refers to but does not hold.
@@ -59,6 +68,17 @@ pub struct Inputs {
     pub now: SystemTime,
     /// Which certificates may be served although they are not valid at that time.
     pub lapsed: Lapsed,
+    /// What there is for domains whose certificates are ordered; `None`: nobody orders any.
+    pub managed: Option<ManagedInputs>,
+}
+
+/// What there is for domains whose certificates are ordered.
+#[derive(Debug, Clone)]
+pub struct ManagedInputs {
+    /// Whether wildcards can be proved.
+    pub wildcards: bool,
+    /// What was issued so far.
+    pub issued: Arc<IssuedCertificates>,
 }
 
 /// Which certificates are served as they are although they have expired or are not valid yet. Clients then see the
@@ -88,12 +108,30 @@ impl fmt::Debug for Inputs {
 
 /// Every file that `state` names, as written there.
 pub fn files_named(state: &Desired) -> BTreeSet<&str> {
-    let certificates = state.tenants.iter().flat_map(|tenant| &tenant.certificates);
-    let pairs =
-        certificates.flat_map(|certificate| [certificate.cert_file.as_str(), certificate.key_file.as_str()]);
-    let pools = state.tenants.iter().flat_map(|tenant| &tenant.pools);
-    let authorities = pools.filter_map(|pool| Some(pool.tls.as_ref()?.ca_file.as_ref()?.as_str()));
-    pairs.chain(authorities).collect()
+    let mut named: Vec<&At<FilePath>> = Vec::new();
+    named.extend(state.tls.default_certificate.iter().flat_map(pair_files));
+    for tenant in &state.tenants {
+        for certificate in &tenant.certificates {
+            named.extend([&certificate.cert_file, &certificate.key_file]);
+            named.extend(&certificate.ocsp_file);
+        }
+        for tls in tenant.domains.iter().map(|domain| &domain.tls).chain([&tenant.tls]) {
+            named.extend(client_auth_files(tls));
+        }
+        for tls in tenant.pools.iter().filter_map(|pool| pool.tls.as_ref()) {
+            named.extend(&tls.ca_file);
+            named.extend(tls.client_certificate.iter().flat_map(pair_files));
+        }
+    }
+    named.into_iter().map(|path| path.as_str()).collect()
+}
+
+fn pair_files(pair: &KeyPair) -> [&At<FilePath>; 2] {
+    [&pair.cert_file, &pair.key_file]
+}
+
+fn client_auth_files(tls: &Tls) -> impl Iterator<Item = &At<FilePath>> {
+    tls.client_auth.iter().flat_map(|client_auth| client_auth.ca_file.iter().chain(&client_auth.crl_files))
 }
 
 /// The versions of rule sets that `state` uses; `None` stands for the active one.
@@ -126,37 +164,67 @@ pub fn compile(
 ) -> Result<Snapshot, Report> {
     Report::none_or(&inputs.state_file, state.problems())?;
     let mut compiler = Compiler::new(state, inputs, registry);
+    let default_tls = compiler.default_tls();
     let mut tenants = Vec::with_capacity(state.tenants.len());
     let mut hosts = HostTable::default();
+    let mut managed = Vec::new();
     for tenant in &state.tenants {
-        let compiled = Arc::new(compiler.tenant(tenant));
-        for (host, certificate) in compiler.domains(tenant) {
-            hosts.insert(host.as_str(), HostEntry { tenant: compiled.clone(), certificate });
+        let TenantTls { domains, revocation_lists } = compiler.tenant_tls(tenant);
+        let compiled = Arc::new(compiler.tenant(tenant, revocation_lists));
+        let mut configs = HashMap::new();
+        for ((host, certificate), tls) in compiler.domains(tenant).into_iter().zip(domains) {
+            // Host names with the same certificate and policy share a configuration.
+            let config = certificate.as_ref().and_then(|certificate| {
+                let made = || tls.showing(&certificate.key, certificate.staple.as_ref());
+                configs.entry((Arc::as_ptr(certificate), Arc::as_ptr(&tls))).or_insert_with(made).clone()
+            });
+            let entry = HostEntry {
+                tenant: compiled.clone(),
+                certificate: certificate.map(|certificate| certificate.key.clone()),
+                config,
+                tls,
+            };
+            hosts.insert(host.as_str(), entry);
         }
+        let ordered = tenant.domains.iter().filter(|domain| domain.is_managed());
+        managed.extend(ordered.map(|domain| ManagedDomain {
+            tenant: compiled.id.clone(),
+            host: domain.host.as_str().into(),
+            certificate: None,
+        }));
         tenants.push(compiled);
     }
     Report::none_or(&inputs.state_file, compiler.problems)?;
     tenants.sort_by(|a, b| a.id.cmp(&b.id));
-    Ok(Snapshot {
+    let mut snapshot = Snapshot {
         revision,
         tenants,
         hosts,
         header_policy: headers::nobodys(),
+        managed,
+        default_tls,
         geo: inputs.access.geo.clone(),
         metrics_access: None,
         data_files: Vec::new(),
-    })
+    };
+    if let Some(ManagedInputs { issued, .. }) = &inputs.managed {
+        snapshot.take_issued(issued);
+    }
+    Ok(snapshot)
 }
 
 /// What is gathered and shared while one state is compiled.
 struct Compiler<'a> {
     baseline: &'a Baseline,
+    operator_tls: &'a OperatorTls,
     plans: &'a [Plan],
     inputs: &'a Inputs,
     registry: &'a Registry,
     provider: Arc<CryptoProvider>,
     certificates: LoadedCertificates<'a>,
     verifiers: Verifiers<'a>,
+    /// What the pools of the tenant at hand show to their backends.
+    pool_certificates: Vec<crate::Certificate>,
     /// What tenants may tune, by version of the rule set.
     tunable: HashMap<String, Arc<Tunable>>,
     problems: Vec<Problem>,
@@ -166,12 +234,14 @@ impl<'a> Compiler<'a> {
     fn new(state: &'a Desired, inputs: &'a Inputs, registry: &'a Registry) -> Self {
         Self {
             baseline: &state.baseline,
+            operator_tls: &state.tls,
             plans: &state.plans,
             inputs,
             registry,
             provider: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
             certificates: LoadedCertificates::default(),
             verifiers: Verifiers::default(),
+            pool_certificates: Vec::new(),
             tunable: HashMap::new(),
             problems: Vec::new(),
         }
@@ -181,28 +251,39 @@ impl<'a> Compiler<'a> {
         self.problems.push(Problem::new(position, message).hint(hint));
     }
 
-    fn tenant(&mut self, tenant: &'a desired::Tenant) -> Tenant {
+    fn tenant(&mut self, tenant: &'a desired::Tenant, revocation_lists: Vec<RevocationList>) -> Tenant {
         let id: Arc<str> = tenant.name.as_str().into();
-        let certificates = self.certificates(&id, tenant);
+        let mut certificates = self.certificates(&id, tenant);
         let pools: HashMap<&str, Arc<Pool>> = tenant
             .pools
             .iter()
             .filter_map(|pool| Some((pool.name.as_str(), Arc::new(self.pool(&id, pool)?))))
             .collect();
+        certificates.append(&mut self.pool_certificates);
         let limits = self.limits(tenant, None);
         let header_policy = headers::of_tenant(tenant);
         let csp_reports = self.csp_reports(tenant);
         let access: Box<[_]> = self.access(&tenant.access).into_iter().collect();
         let routes = self.routes(tenant, &pools, &access, limits.as_ref());
         let state = self.registry.tenant(&id);
-        Tenant { id, routes, certificates, access, limits, header_policy, csp_reports, state }
+        Tenant {
+            id,
+            routes,
+            certificates,
+            access,
+            revocation_lists,
+            limits,
+            header_policy,
+            csp_reports,
+            state,
+        }
     }
 
     /// The tenant's host names with the certificate to present for each.
     ///
     /// A tenant without certificates serves all its names on plain listeners only. Once it has one, a name that none
     /// covers is an error: it would be missing from TLS listeners without a word.
-    fn domains(&mut self, tenant: &'a desired::Tenant) -> Vec<(&'a Hostname, Option<crate::TlsCertificate>)> {
+    fn domains(&mut self, tenant: &'a desired::Tenant) -> Vec<(&'a Hostname, Option<Arc<Loaded>>)> {
         let loaded: Vec<(&str, Option<Arc<Loaded>>)> = tenant
             .certificates
             .iter()
@@ -214,7 +295,10 @@ impl<'a> Compiler<'a> {
             .iter()
             .map(|domain| {
                 let host = domain.host.value();
-                let certificate = if let Some(name) = &domain.certificate {
+                let certificate = if domain.is_managed() {
+                    self.can_be_ordered(domain);
+                    None
+                } else if let Some(name) = &domain.certificate {
                     let named = loaded.iter().find(|(known, _)| *known == name.as_str());
                     let found = named.and_then(|(_, certificate)| certificate.clone());
                     if let Some(found) = found.as_ref().filter(|found| !found.covers(host)) {
@@ -233,17 +317,30 @@ impl<'a> Compiler<'a> {
                     }
                     found
                 };
-                (host, certificate.map(|loaded| loaded.key.clone()))
+                (host, certificate)
             })
             .collect()
     }
 
+    /// Reports a domain whose certificate nobody can order.
+    fn can_be_ordered(&mut self, domain: &desired::Domain) {
+        let at = domain.certificate.as_ref().map_or(domain.host.position(), At::position);
+        let host = &domain.host;
+        match &self.inputs.managed {
+            None => {
+                let hint = "configure `acme` in the process file, or name a certificate";
+                self.report(at, format!("nobody orders a certificate for `{host}`"), hint);
+            }
+            Some(managed) if host.wildcard_parent().is_some() && !managed.wildcards => {
+                let hint = "allow `dns_01` under `acme` in the process file, or name a certificate";
+                self.report(at, format!("the wildcard `{host}` cannot be proved"), hint);
+            }
+            Some(_) => {}
+        }
+    }
+
     /// A file's content, or a report that it cannot be read.
-    fn file(
-        &mut self,
-        key: &str,
-        path: &'a veloflux_model::At<veloflux_model::value::FilePath>,
-    ) -> Option<&'a [u8]> {
+    fn file(&mut self, key: &str, path: &'a At<FilePath>) -> Option<&'a [u8]> {
         match self.inputs.files.get(path.as_str()) {
             Some(Ok(content)) => Some(content),
             failed => {

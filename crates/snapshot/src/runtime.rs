@@ -4,12 +4,15 @@
 //! where two requests may meet at the same entry, and one waits for as long as the other's change of it takes.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 use veloflux_waf::collections::{ProcessCollections, TenantCollections};
 
 use crate::AccessRule;
+use crate::tls::Tickets;
 
 /// Health and load of one backend.
 #[derive(Debug)]
@@ -78,12 +81,63 @@ pub struct TenantState {
     pub access_blocked: [AtomicU64; AccessRule::ALL.len()],
     /// Requests that these rules would have refused, but for `action: log`.
     pub access_logged: [AtomicU64; AccessRule::ALL.len()],
+    /// TLS handshakes refused for the client's certificate, by reason.
+    pub clients_refused: [AtomicU64; ClientRefusal::ALL.len()],
     /// Requests refused for any other reason (limits, bad host, no backend).
     pub rejected: AtomicU64,
     /// Reports of what a Content-Security-Policy stopped.
     pub csp_reports: AtomicU64,
     /// What the firewall's rules remember from one request to the next.
     pub collections: TenantCollections,
+}
+
+/// Why a client's certificate was refused in the handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientRefusal {
+    /// It showed none, and has to.
+    Missing,
+    /// Nobody who may issued it.
+    UnknownAuthority,
+    /// It, or an intermediate, has expired.
+    Expired,
+    /// It, or an intermediate, is not valid yet.
+    NotValidYet,
+    /// It, or an intermediate, is on a revocation list.
+    Revoked,
+    /// No current revocation list tells of it.
+    RevocationUnknown,
+    /// It carries none of the allowed names.
+    Name,
+    /// It is malformed, too long, or not for clients.
+    Other,
+}
+
+impl ClientRefusal {
+    /// All reasons, in the order of the counters.
+    pub const ALL: [Self; 8] = [
+        Self::Missing,
+        Self::UnknownAuthority,
+        Self::Expired,
+        Self::NotValidYet,
+        Self::Revoked,
+        Self::RevocationUnknown,
+        Self::Name,
+        Self::Other,
+    ];
+
+    /// The reason's name in metrics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::UnknownAuthority => "unknown_authority",
+            Self::Expired => "expired",
+            Self::NotValidYet => "not_valid_yet",
+            Self::Revoked => "revoked",
+            Self::RevocationUnknown => "revocation_unknown",
+            Self::Name => "name",
+            Self::Other => "other",
+        }
+    }
 }
 
 /// What one limit has used up, and what it did. Found again by id, so that a reload forgives nobody: not where a rate
@@ -221,6 +275,7 @@ impl TenantState {
             waf_undecodable: AtomicU64::new(0),
             access_blocked: Default::default(),
             access_logged: Default::default(),
+            clients_refused: Default::default(),
             rejected: AtomicU64::new(0),
             csp_reports: AtomicU64::new(0),
             collections: collections.tenant(),
@@ -234,6 +289,7 @@ pub struct Registry {
     backends: Mutex<Kept<BackendState>>,
     pools: Mutex<Kept<PoolState>>,
     tenants: Mutex<Kept<TenantState>>,
+    tickets: Mutex<Kept<Tickets>>,
     limits: Mutex<Kept<LimitState>>,
     /// The collections of all tenants.
     collections: Arc<ProcessCollections>,
@@ -261,6 +317,14 @@ impl Registry {
     }
 }
 
+impl Registry {
+    /// The ticket keys of the policy `id`, made to rotate every `period` when it is new. Fails where the system gives no
+    /// random numbers.
+    pub(crate) fn tickets(&self, id: &Arc<str>, period: Duration) -> Result<Arc<Tickets>, rustls::Error> {
+        get_or_try_create(&self.tickets, id, |_| Tickets::new(period))
+    }
+}
+
 /// States by id, those that nobody holds any more among them until the next sweep.
 #[derive(Debug)]
 struct Kept<T> {
@@ -280,17 +344,26 @@ impl<T> Default for Kept<T> {
 }
 
 fn get_or_create<T>(kept: &Mutex<Kept<T>>, id: &Arc<str>, make: impl FnOnce(&Arc<str>) -> T) -> Arc<T> {
+    let Ok(made) = get_or_try_create(kept, id, |id| Ok::<_, Infallible>(make(id)));
+    made
+}
+
+fn get_or_try_create<T, E>(
+    kept: &Mutex<Kept<T>>,
+    id: &Arc<str>,
+    make: impl FnOnce(&Arc<str>) -> Result<T, E>,
+) -> Result<Arc<T>, E> {
     let mut kept = kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(found) = kept.by_id.get(id).and_then(Weak::upgrade) {
-        return found;
+        return Ok(found);
     }
     if kept.by_id.len() >= kept.sweep_at {
         kept.by_id.retain(|_, weak| weak.strong_count() > 0);
         kept.sweep_at = MIN_SWEEP.max(2 * kept.by_id.len());
     }
-    let made = Arc::new(make(id));
+    let made = Arc::new(make(id)?);
     kept.by_id.insert(id.clone(), Arc::downgrade(&made));
-    made
+    Ok(made)
 }
 
 #[cfg(test)]

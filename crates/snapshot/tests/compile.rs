@@ -2,44 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at what it does not expect")]
 
+mod support;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use veloflux_model::{Desired, Document};
-use veloflux_snapshot::compile::{
-    AccessData, MAX_RING_POINTS, files_named, needs_native_roots, rulesets_named,
-};
+use support::{OFF, compiled, inputs, parse, refused};
+use veloflux_snapshot::compile::{MAX_RING_POINTS, files_named, needs_native_roots, rulesets_named};
 use veloflux_snapshot::limit::{KeyPart, Pace};
 use veloflux_snapshot::runtime::Registry;
 use veloflux_snapshot::{Action, Inputs, Lapsed, PathMatch, Publisher, Snapshot, compile};
 use veloflux_waf::{MemFiles, Ruleset, Source};
-
-fn inputs() -> Inputs {
-    Inputs {
-        access: AccessData::default(),
-        max_work_budget_percent: 400,
-        state_file: "state.yaml".to_owned(),
-        files: HashMap::new(),
-        rulesets: HashMap::new(),
-        active_ruleset: None,
-        native_roots: Vec::new(),
-        now: SystemTime::now(),
-        lapsed: Lapsed::Refuse,
-    }
-}
-
-fn parse(text: &str) -> Desired {
-    Desired::parse("state.yaml", text).unwrap_or_else(|report| panic!("{report}"))
-}
-
-fn compiled(text: &str, inputs: &Inputs) -> Snapshot {
-    compile(&parse(text), inputs, &Registry::default(), 1).unwrap_or_else(|report| panic!("{report}"))
-}
-
-fn refused(text: &str, inputs: &Inputs) -> String {
-    compile(&parse(text), inputs, &Registry::default(), 1).unwrap_err().to_string()
-}
 
 /// A certificate for `names` with its key, both in PEM.
 fn certificate(names: &[&str], days_left: i64) -> (Vec<u8>, Vec<u8>) {
@@ -60,8 +34,6 @@ fn with_certificate(name: &str, names: &[&str], days_left: i64, inputs: &mut Inp
     inputs.files.insert(format!("{name}.pem"), Ok(cert));
     inputs.files.insert(format!("{name}.key"), Ok(key));
 }
-
-const OFF: &str = "firewall: {mode: off}";
 
 fn tls_tenant(domains: &str) -> String {
     format!(

@@ -25,6 +25,10 @@ pub(crate) enum Command {
     Check(Files),
     /// Prints the JSON Schema of a file.
     Schema(Schema),
+    /// Lists certificates: whose they are, where they come from, when they end and are renewed, and what went wrong.
+    ///
+    /// Reads the files and the data directory; a running process is not asked. Keys are not read.
+    Certificates(Certificates),
     /// Installs, lists and activates rule sets.
     Crs(Crs),
     /// Serves what the state file says.
@@ -56,6 +60,15 @@ pub(crate) struct Files {
     /// The state file: tenants. Default: the one that the process file names.
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Certificates {
+    #[command(flatten)]
+    pub(crate) files: Files,
+    /// Prints a JSON array.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

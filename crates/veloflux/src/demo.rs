@@ -13,10 +13,10 @@ use veloflux_proxy::Edge;
 use crate::cli::Demo;
 use crate::crs::{self, Store};
 use crate::failure::{Failure, Outcome};
-use crate::files::{PLAIN, write_new};
 use crate::load::ProcessFile;
 use crate::serve::{Reloads, run_until_told};
 use crate::{demo_upstream, dev_ca, load, logging};
+use veloflux_control::files::{PLAIN, write_new};
 
 /// The tenants' host names.
 const ACME: &str = "acme.localhost";
@@ -27,7 +27,7 @@ pub(crate) fn run(args: &Demo) -> Outcome {
     let process = ProcessFile::read(&folder.process())?;
     logging::start(&process.process.logs.process);
     start_upstreams(&load::read_document(&folder.state())?)?;
-    let reloads = Reloads::first(process.loader(None), process.process.reload.watch)?;
+    let reloads = Reloads::first(&process, None)?;
     run_until_told(&process, &reloads, |edge| {
         print!("{}", folder.what_to_try(edge));
         Ok(())

@@ -13,7 +13,7 @@ use veloflux_model::value::Hostname;
 
 use crate::cli::DevCa;
 use crate::failure::{Failure, Outcome};
-use crate::files::{PLAIN, SECRET, read_bounded, replace};
+use veloflux_control::files::{PLAIN, SECRET, read_bounded, replace};
 
 /// How long a certificate of a host is valid: what browsers accept at most is 398 days.
 const LEAF_LIFETIME: Duration = Duration::from_hours(397 * 24);

@@ -9,16 +9,20 @@ use std::time::SystemTime;
 
 use rustls_pki_types::CertificateDer;
 use veloflux_model::located::Position;
+use veloflux_model::process::Acme;
 use veloflux_model::value::Version;
 use veloflux_model::{Desired, Document, MAX_DOCUMENT_BYTES, Problem, Process, Report};
-use veloflux_snapshot::compile::{AccessData, files_named, lists_named, needs_native_roots, rulesets_named};
+use veloflux_snapshot::compile::{
+    AccessData, ManagedInputs, files_named, lists_named, needs_native_roots, rulesets_named,
+};
+use veloflux_snapshot::managed::Managed;
 use veloflux_snapshot::runtime::Registry;
 use veloflux_snapshot::{Inputs, Lapsed, Snapshot, compile};
 use veloflux_waf::Ruleset;
 
 use crate::crs::Store;
-use crate::files::read_bounded;
 use crate::origins::Origins;
+use veloflux_control::files::read_bounded;
 
 /// Longest certificate, key or authorities' file, in bytes; the system's whole list has 220 KiB.
 const MAX_NAMED_FILE_BYTES: u64 = 4 << 20;
@@ -55,6 +59,7 @@ impl ProcessFile {
             Store::in_data_directory(&self.data_directory()),
             self.process.limits.max_work_budget.get_u32(),
             Origins::new(&self.path, self.folder.clone(), &self.process),
+            self.process.acme.as_ref().map(Acme::proves_wildcards),
         )
     }
 }
@@ -68,6 +73,9 @@ pub(crate) struct Loader {
     /// As in [`Inputs`].
     max_work_budget_percent: u32,
     origins: Origins,
+    /// Whether wildcards can be proved where certificates are ordered; `None`: none are.
+    orders_wildcards: Option<bool>,
+    managed: Arc<Managed>,
     registry: Registry,
     rulesets: HashMap<Version, Arc<Ruleset>>,
     /// Taken before each file is read, so that a change during the load counts as one after it.
@@ -75,12 +83,20 @@ pub(crate) struct Loader {
 }
 
 impl Loader {
-    fn new(state_file: PathBuf, store: Store, max_work_budget_percent: u32, origins: Origins) -> Self {
+    fn new(
+        state_file: PathBuf,
+        store: Store,
+        max_work_budget_percent: u32,
+        origins: Origins,
+        orders_wildcards: Option<bool>,
+    ) -> Self {
         Self {
             state_file,
             store,
             max_work_budget_percent,
             origins,
+            orders_wildcards,
+            managed: Arc::default(),
             registry: Registry::default(),
             rulesets: HashMap::new(),
             loaded: Look::new(),
@@ -119,6 +135,8 @@ impl Loader {
         let geo = self.origins.geo()?;
         let metrics_access = self.origins.metrics(geo.as_ref())?;
         let access = AccessData { lists: self.origins.lists(&folder, lists.into_iter()), geo };
+        let managed =
+            self.orders_wildcards.map(|wildcards| ManagedInputs { wildcards, issued: self.managed.issued() });
         let inputs = Inputs {
             state_file,
             files,
@@ -129,6 +147,7 @@ impl Loader {
             native_roots,
             now,
             lapsed,
+            managed,
         };
         let snapshot = compile(&state, &inputs, &self.registry, revision)?;
         self.origins.retain(&own.into_iter().chain(named).collect());
@@ -188,6 +207,11 @@ impl Loader {
         &self.registry
     }
 
+    /// What is shared by those who order certificates and those who serve them.
+    pub(crate) fn managed(&self) -> Arc<Managed> {
+        self.managed.clone()
+    }
+
     /// What the files look like now; other than [`loaded`](Self::loaded), it calls for another load.
     pub(crate) fn look(&self) -> Look {
         self.loaded.keys().map(|path| (path.clone(), Stamp::of(path))).collect()
@@ -230,6 +254,15 @@ fn folder_of(path: &Path) -> PathBuf {
 fn warn_of_lapsed(snapshot: &Snapshot) {
     for tenant in &snapshot.tenants {
         for certificate in &tenant.certificates {
+            if let Some(issuer) = &certificate.missing_issuer {
+                tracing::warn!(
+                    tenant = &*tenant.id,
+                    certificate = &*certificate.name,
+                    file = &*certificate.file,
+                    %issuer,
+                    "the file lacks the issuer's certificate: clients that do not know it will refuse this one"
+                );
+            }
             if let Some(why) = &certificate.lapsed {
                 tracing::warn!(
                     tenant = &*tenant.id,
@@ -245,7 +278,7 @@ fn warn_of_lapsed(snapshot: &Snapshot) {
 }
 
 /// The authorities that the system trusts; those that cannot be read are left out, and said.
-fn native_roots() -> Vec<CertificateDer<'static>> {
+pub(crate) fn native_roots() -> Vec<CertificateDer<'static>> {
     let found = rustls_native_certs::load_native_certs();
     for error in found.errors {
         tracing::warn!(%error, "an authority of the system cannot be read");

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done; 1 refused or failed, with the reason on standard error; 2 wrong usage.
 
+mod certificates;
 mod check;
 mod cli;
 mod crs;
@@ -9,7 +10,6 @@ mod demo;
 mod demo_upstream;
 mod dev_ca;
 mod failure;
-mod files;
 mod load;
 mod logging;
 mod origins;
@@ -27,6 +27,7 @@ fn main() -> ExitCode {
             check::schema(&args);
             Ok(())
         }
+        cli::Command::Certificates(args) => certificates::run(&args),
         cli::Command::Crs(args) => crs::run(&args),
         cli::Command::Serve(args) => serve::run(&args),
         cli::Command::DemoUpstream(args) => demo_upstream::run(&args),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use veloflux_control::files::read_bounded;
 use veloflux_model::addresses::{AddressList, AddressSet, MAX_LIST_BYTES};
 use veloflux_model::desired::Access;
 use veloflux_model::process::Geo as GeoSettings;
@@ -16,7 +17,6 @@ use veloflux_model::{Problem, Process, Report};
 use veloflux_snapshot::compile::{AccessData, access};
 use veloflux_snapshot::{AccessPolicy, DataFile, DataKind, Geo, GeoDatabase};
 
-use crate::files::read_bounded;
 use crate::load::Stamp;
 
 /// Longest database, in bytes.

@@ -30,6 +30,7 @@ fn help_file(name: &str) -> PathBuf {
 fn help_texts_are_as_checked_in() {
     let commands = [
         "",
+        "certificates",
         "check",
         "schema",
         "crs",
@@ -114,6 +115,18 @@ fn check_says_what_serve_would_refuse() {
     let bad = stderr(&check());
     assert!(bad.contains("state.yaml:4:41: the cert_file `c.pem` cannot be read"), "{bad}");
     assert!(bad.contains("state.yaml:2:11: the firewall is on, but no rule set is active"), "{bad}");
+
+    // So is what the process file names to order certificates with.
+    write(
+        "veloflux.yaml",
+        &format!(
+            "{PROCESS}acme:\n  terms_of_service_agreed: true\n  directories: [{{url: 'https://ca.example/dir', \
+             external_account: {{kid: k, hmac_key_file: eab.key}}}}]\n"
+        ),
+    );
+    assert!(stderr(&check()).contains("eab.key: No such file"), "{}", stderr(&check()));
+    write("eab.key", "not base64url!");
+    assert!(stderr(&check()).contains("eab.key: the file does not hold an HMAC key"), "{}", stderr(&check()));
 
     // Both files are judged, whichever is wrong.
     write("veloflux.yaml", "listeners: []\n");

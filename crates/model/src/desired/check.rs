@@ -3,13 +3,14 @@
 
 mod headers;
 mod limits;
+mod tls;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::hash::Hash;
 
 use super::{
-    Access, Algorithm, BackendTls, Baseline, CheckType, Desired, Exclusion, Firewall, HealthCheck,
+    Access, Algorithm, Baseline, CheckType, Desired, Exclusion, Firewall, HealthCheck, MANAGED_CERTIFICATE,
     PathPattern, Pool, Route, RuleModes, RuleSelection, Tenant,
 };
 use crate::located::{At, Position};
@@ -45,6 +46,7 @@ impl Document for Desired {
         let owners = check.owners(self);
         for tenant in &self.tenants {
             check.tenant(tenant, &owners);
+            check.tenant_tls(&self.tls, tenant);
             check.plan_of(tenant, self);
             let firewalls = tenant.routes.iter().map(|route| &route.firewall).chain([&tenant.firewall]);
             check.problems.extend(firewalls.flat_map(|firewall| self.baseline.problems(firewall)));
@@ -133,8 +135,27 @@ impl Check {
         self.unique("route", tenant.routes.iter().map(|route| &route.name));
 
         let certificates: HashSet<&str> = tenant.certificates.iter().map(|c| c.name.as_str()).collect();
-        for name in tenant.domains.iter().filter_map(|domain| domain.certificate.as_ref()) {
-            self.reference("certificate", name.position(), name.as_str(), &certificates);
+        for certificate in tenant.certificates.iter().filter(|c| c.name.as_str() == MANAGED_CERTIFICATE) {
+            let hint = "a domain says `certificate: auto` to have one ordered; give this one another name";
+            self.report(certificate.name.position(), "no certificate can be named `auto`", hint);
+        }
+        for domain in &tenant.domains {
+            match &domain.certificate {
+                Some(name) if domain.is_managed() => {
+                    // RFC 8738 certificates for addresses are not ordered.
+                    let host = domain.host.as_str();
+                    if host.starts_with('[')
+                        || host.parse::<std::net::IpAddr>().is_ok()
+                        || !host.contains('.')
+                    {
+                        let hint = "upload a certificate for it, or remove `certificate`";
+                        let message = format!("no certificate can be ordered for `{host}`");
+                        self.report(name.position(), message, hint);
+                    }
+                }
+                Some(name) => self.reference("certificate", name.position(), name.as_str(), &certificates),
+                None => {}
+            }
         }
         for pool in &tenant.pools {
             self.pool(pool);
@@ -187,17 +208,6 @@ impl Check {
         }
         if let Some(health) = &pool.health_check {
             self.health_check(pool, health);
-        }
-    }
-
-    fn backend_tls(&mut self, tls: &BackendTls) {
-        if let (false, Some(ca_file)) = (tls.verify, &tls.ca_file) {
-            let hint = "remove `ca_file`, or `verify: false`";
-            self.report(ca_file.position(), "`ca_file` has no effect without verification", hint);
-        }
-        if let Some(name) = tls.server_name.as_ref().filter(|name| name.wildcard_parent().is_some()) {
-            let hint = "write the one name that the backends' certificates carry";
-            self.report(name.position(), "`server_name` cannot be a wildcard", hint);
         }
     }
 

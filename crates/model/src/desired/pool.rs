@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::KeyPair;
 use crate::located::At;
 use crate::value::{
     BackendAddress, Count, Country, FilePath, HeaderName, HeaderText, Hostname, Name, Period, StatusSet,
@@ -91,6 +92,12 @@ pub struct BackendTls {
     /// Name that is asked for (SNI) and verified. Left out: the backend's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_name: Option<At<Hostname>>,
+    /// Name that is verified, where it is another than the one that is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_name: Option<At<Hostname>>,
+    /// What is shown to backends that ask for a client certificate. Left out: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<KeyPair>,
 }
 
 fn yes() -> bool {

@@ -51,6 +51,9 @@ pub struct Route {
     /// IP and country rules besides the tenant's.
     #[serde(default, skip_serializing_if = "Access::is_empty")]
     pub access: Access,
+    /// Refuses requests of clients that have shown no verified certificate, with 403.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_client_certificate: bool,
     /// Firewall policy, where it differs from the tenant's; exclusions add up.
     #[serde(default)]
     pub firewall: Firewall,

@@ -4,6 +4,7 @@
 
 mod address;
 mod cidr;
+mod contact;
 mod cors_origin;
 mod country;
 mod header;
@@ -16,10 +17,14 @@ mod rate;
 mod rule;
 mod size;
 mod status;
+mod subject_name;
+mod tls_version;
 mod unit;
+mod url;
 
 pub use address::{BackendAddress, ListenAddress};
 pub use cidr::Cidr;
+pub use contact::Contact;
 pub use cors_origin::CorsOrigin;
 pub use country::{Country, ListedCountry};
 pub use header::{HeaderName, HeaderTemplate, HeaderText, Method, ParameterName};
@@ -32,6 +37,9 @@ pub use rate::Rate;
 pub use rule::{RuleRange, RuleTag, RuleTarget};
 pub use size::ByteSize;
 pub use status::{StatusRange, StatusSet};
+pub use subject_name::{NameKind, SubjectName};
+pub use tls_version::TlsVersion;
+pub use url::ServiceUrl;
 
 use std::fmt::{self, Display};
 use std::marker::PhantomData;

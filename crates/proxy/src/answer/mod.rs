@@ -32,6 +32,8 @@ pub enum Rejection {
     RequestTimeout,
     /// The host belongs to another tenant than the TLS server name (RFC 9110 section 7.4).
     MisdirectedRequest,
+    /// The host or the route is for clients with a verified certificate only.
+    ClientCertificateRequired,
     /// The host belongs to no tenant.
     UnknownHost,
     /// No route of the tenant matches.
@@ -116,7 +118,7 @@ impl Rejection {
             Self::ClientGone => 499,
             // A policy cannot turn a refusal into a success.
             Self::Blocked { status } if (400..600).contains(status) => *status,
-            Self::Blocked { .. } | Self::Denied => 403,
+            Self::Blocked { .. } | Self::Denied | Self::ClientCertificateRequired => 403,
             Self::Internal => 500,
             Self::UnsupportedTransferCoding => 501,
             Self::BackendFailed | Self::Undecodable => 502,
@@ -185,6 +187,10 @@ impl Words {
             Rejection::MisdirectedRequest => {
                 ("Misdirected request", "This connection was made for another host. Connect anew.")
             }
+            Rejection::ClientCertificateRequired => (
+                "Client certificate required",
+                "This address is for clients that show a certificate which this server accepts.",
+            ),
             Rejection::UnknownHost => ("Not found", "No site is served under this name."),
             Rejection::NoRoute => ("Not found", "There is nothing at this address."),
             Rejection::MethodNotAllowed => {
@@ -266,7 +272,7 @@ mod tests {
 
     const ID: &str = "0192f3a4-5b6c-7d8e-9f01-23456789abcd";
 
-    fn every_rejection() -> [(&'static str, Rejection); 21] {
+    fn every_rejection() -> [(&'static str, Rejection); 22] {
         [
             (
                 "bad-request",
@@ -280,6 +286,7 @@ mod tests {
             ("expectation-failed", Rejection::ExpectationFailed),
             ("request-timeout", Rejection::RequestTimeout),
             ("misdirected-request", Rejection::MisdirectedRequest),
+            ("client-certificate-required", Rejection::ClientCertificateRequired),
             ("unknown-host", Rejection::UnknownHost),
             ("no-route", Rejection::NoRoute),
             ("method-not-allowed", Rejection::MethodNotAllowed),

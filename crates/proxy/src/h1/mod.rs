@@ -6,6 +6,7 @@ pub(crate) mod parse;
 pub(crate) mod server;
 pub(crate) mod transfer;
 
+use crate::client_addr::is_forwarding_header;
 use crate::head::{Fields, Known, tokens};
 
 /// Whether a field stays behind: hop-by-hop by its name, or nominated by `Connection` (RFC 9110 section 7.6.1).
@@ -14,6 +15,12 @@ pub(crate) fn stays_behind(known: Known, name: &[u8], fields: &Fields, nominated
     known.is_hop_by_hop()
         || (nominated
             && fields.values(Known::Connection).any(|v| tokens(v).any(|t| t.eq_ignore_ascii_case(name))))
+}
+
+/// Whether a field may stand after a body. Framing and routing fields have no meaning there (RFC 9110 section 6.5.1), and
+/// what only a proxy may say of a client cannot be let in by the back door.
+pub(crate) fn may_trail(known: Known, name: &[u8]) -> bool {
+    known == Known::Other && !is_forwarding_header(name)
 }
 
 /// Whether `Connection` nominates fields beyond the usual options.

@@ -4,8 +4,8 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use crate::h1::body::{BrokenFraming, Decoder, Part, push_chunk_size};
-use crate::h1::push_field;
-use crate::head::{Fields, Known};
+use crate::h1::{may_trail, push_field};
+use crate::head::Fields;
 use crate::io::{Buffer, Outbox, Stream};
 
 /// Body bytes up to this many wait in the outbox for a head, for each other or for an end mark, so that a small
@@ -133,8 +133,7 @@ impl Outflow {
             let out = &mut self.outbox.bytes;
             out.extend_from_slice(b"0\r\n");
             for (known, name, value) in trailers.into_iter().flat_map(Fields::iter) {
-                // Framing and routing fields have no meaning in a trailer (RFC 9110 section 6.5.1).
-                if known == Known::Other {
+                if may_trail(known, name) {
                     push_field(out, name, value);
                 }
             }

@@ -8,7 +8,8 @@
 //! - Each security header meets what the response has of it already by its merge: `keep` leaves that alone, `override`
 //!   takes its place, `append` comes beside it. The edge's own answers count as a backend's: their
 //!   Content-Security-Policy, which allows nothing, stays.
-//! - Strict-Transport-Security goes over HTTPS only, a backend's too (RFC 6797 section 7.2).
+//! - Strict-Transport-Security goes over HTTPS only, a backend's too (RFC 6797 section 7.2), and where the domain's TLS
+//!   policy says what it is, nobody else does.
 //! - Where a route says who may read it from other origins, nobody else does (see `cors`).
 //!
 //! Nothing is allocated but where the response's memory has to grow.
@@ -32,7 +33,7 @@ pub(crate) fn finish(policy: &Headers, to: &Recipient<'_>, own: &mut Fields, add
         own.retain(|_, name| !policy.response.removes(name));
         template::write_fields(&policy.response, &to.request, added);
     }
-    security(&policy.security, to.is_tls, own, added);
+    security(&policy.security, to.transport, own, added);
     if let Some(cors) = &policy.cors {
         cors::finish(cors, to.request.head, own, added);
     }
@@ -42,24 +43,45 @@ pub(crate) fn finish(policy: &Headers, to: &Recipient<'_>, own: &mut Fields, add
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Recipient<'a> {
     pub(crate) request: Values<'a>,
-    pub(crate) is_tls: bool,
+    pub(crate) transport: Transport<'a>,
     /// Whether the edge refuses the request.
     pub(crate) is_refused: bool,
 }
 
-fn security(fields: &[SecurityField], is_tls: bool, own: &mut Fields, added: &mut Fields) {
+/// What the response goes over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Transport<'a> {
+    Plain,
+    Tls {
+        /// What the domain's TLS policy says of strict transport security, in place of anybody else's word.
+        hsts: Option<&'a str>,
+    },
+}
+
+fn security(fields: &[SecurityField], transport: Transport<'_>, own: &mut Fields, added: &mut Fields) {
     let bit = |header: SecurityHeader| 1_u32 << header as u8;
+    let add = |added: &mut Fields, header: SecurityHeader, value: &str| {
+        added.push_known(Known::Security(header), header.name().as_bytes(), value.as_bytes());
+    };
     let mut present = 0;
     for field in &own.list {
         if let Known::Security(header) = field.known {
             present |= bit(header);
         }
     }
-    let mut replaced = 0;
+    let sts = SecurityHeader::StrictTransportSecurity;
+    let settled = match transport {
+        Transport::Plain => bit(sts),
+        Transport::Tls { hsts: Some(hsts) } => {
+            add(added, sts, hsts);
+            bit(sts)
+        }
+        Transport::Tls { hsts: None } => 0,
+    };
+    let mut replaced = settled;
     for SecurityField { header, value, merge } in fields {
         let here = bit(*header);
-        if *header == SecurityHeader::StrictTransportSecurity && !is_tls {
-            replaced |= here;
+        if settled & here != 0 {
             continue;
         }
         match merge {
@@ -68,7 +90,7 @@ fn security(fields: &[SecurityField], is_tls: bool, own: &mut Fields, added: &mu
             Merge::Override => replaced |= here,
         }
         if let Some(value) = value {
-            added.push_known(Known::Security(*header), header.name().as_bytes(), value.as_bytes());
+            add(added, *header, value);
         }
     }
     if present & replaced != 0 {
@@ -81,7 +103,13 @@ mod tests {
     use super::*;
     use crate::head::RequestHead;
 
-    fn after(policy: &[(SecurityHeader, Option<&str>, Merge)], is_tls: bool, own: &[(&str, &str)]) -> String {
+    const TLS: Transport<'_> = Transport::Tls { hsts: None };
+
+    fn after(
+        policy: &[(SecurityHeader, Option<&str>, Merge)],
+        transport: Transport<'_>,
+        own: &[(&str, &str)],
+    ) -> String {
         let policy = Headers {
             security: policy
                 .iter()
@@ -99,7 +127,7 @@ mod tests {
         }
         let head = RequestHead::default();
         let request = Values { head: &head, client: [127, 0, 0, 1].into(), request_id: "" };
-        let to = Recipient { request, is_tls, is_refused: false };
+        let to = Recipient { request, transport, is_refused: false };
         finish(&policy, &to, &mut fields, &mut added);
         let all = fields.iter().chain(added.iter());
         let lines: Vec<String> = all
@@ -132,20 +160,29 @@ mod tests {
                 "a: b|X-Frame-Options: DENY",
             ),
         ] {
-            assert_eq!(after(&[(header, Some("DENY"), merge)], false, own), expected, "{merge:?} {own:?}");
+            assert_eq!(
+                after(&[(header, Some("DENY"), merge)], Transport::Plain, own),
+                expected,
+                "{merge:?} {own:?}"
+            );
         }
         let hidden = [(SecurityHeader::Server, None, Override)];
-        assert_eq!(after(&hidden, true, &[("Server", "x/1"), ("a", "b")]), "a: b");
-        assert_eq!(after(&[], true, &[("Server", "x/1")]), "Server: x/1");
+        assert_eq!(after(&hidden, TLS, &[("Server", "x/1"), ("a", "b")]), "a: b");
+        assert_eq!(after(&[], TLS, &[("Server", "x/1")]), "Server: x/1");
     }
 
     #[test]
     fn strict_transport_security_is_for_https() {
         let own = [("strict-transport-security", "max-age=1")];
-        for merge in [Merge::Keep, Merge::Override] {
+        let domains = Transport::Tls { hsts: Some("max-age=3") };
+        for merge in [Merge::Keep, Merge::Override, Merge::Append] {
             let policy = [(SecurityHeader::StrictTransportSecurity, Some("max-age=2"), merge)];
-            assert_eq!(after(&policy, false, &own), "", "{merge:?}");
-            assert_eq!(after(&policy, true, &[]), "Strict-Transport-Security: max-age=2");
+            assert_eq!(after(&policy, Transport::Plain, &own), "", "{merge:?}");
+            assert_eq!(after(&policy, TLS, &[]), "Strict-Transport-Security: max-age=2");
+            assert_eq!(after(&policy, domains, &own), "Strict-Transport-Security: max-age=3", "{merge:?}");
         }
+        assert_eq!(after(&[], domains, &own), "Strict-Transport-Security: max-age=3");
+        assert_eq!(after(&[], TLS, &own), "strict-transport-security: max-age=1");
+        assert_eq!(after(&[], Transport::Plain, &own), "");
     }
 }

@@ -9,8 +9,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, NoLabelSet};
 use prometheus_client::metrics::MetricType;
-use veloflux_snapshot::runtime::{DURATION_BOUNDS_US, Histogram, LimitOutcome, LimitState, TenantState};
-use veloflux_snapshot::{Backend, Pool, Snapshot};
+use veloflux_snapshot::managed::ManagedCounters;
+use veloflux_snapshot::runtime::{
+    ClientRefusal, DURATION_BOUNDS_US, Histogram, LimitOutcome, LimitState, TenantState,
+};
+use veloflux_snapshot::{Backend, Certificate, Pool, Snapshot};
 use veloflux_waf::RuleCost;
 
 use super::origins::{self, OriginTotals};
@@ -34,6 +37,7 @@ impl Collector for Reading {
         certificates(&mut families, &snapshot)?;
         origins::files(&mut families, &snapshot)?;
         limits(&mut families, &snapshot)?;
+        managed(&mut families, &snapshot, &sources.managed.counters)?;
         process(&mut families, sources, snapshot.revision)
     }
 }
@@ -90,6 +94,16 @@ fn tenants(families: &mut Families<'_>, rows: &[(&str, Totals)]) -> fmt::Result 
         totals.csp_reports
     })?;
     origins::tenants(families, &rows.iter().map(|(tenant, totals)| (*tenant, &totals.origins)))?;
+    let refused = rows.iter().flat_map(|(tenant, totals)| {
+        let by_reason = ClientRefusal::ALL.iter().zip(totals.clients_refused);
+        let some = by_reason.filter(|(_, count)| *count > 0);
+        some.map(move |(reason, count)| ([("tenant", *tenant), ("reason", reason.name())], count))
+    });
+    families.counters(
+        "veloflux_client_certificates_refused",
+        "TLS handshakes refused for the client's certificate",
+        refused,
+    )?;
     let mut gauge = |name: &str, help: &str, value: fn(&Totals) -> u64| {
         families.gauges(
             name,
@@ -144,23 +158,78 @@ fn backends(families: &mut Families<'_>, snapshot: &Snapshot, now_ms: u64) -> fm
 }
 
 fn certificates(families: &mut Families<'_>, snapshot: &Snapshot) -> fmt::Result {
-    let mut ends: Vec<_> = snapshot
-        .tenants
-        .iter()
-        .flat_map(|tenant| tenant.certificates.iter().map(move |certificate| (&*tenant.id, certificate)))
-        .map(|(tenant, certificate)| {
-            (certificate.not_after_unix_s, [("tenant", tenant), ("certificate", &*certificate.name)])
-        })
-        .collect();
-    if ends.len() > MAX_CERTIFICATES {
-        ends.select_nth_unstable(MAX_CERTIFICATES);
-        ends.truncate(MAX_CERTIFICATES);
-    }
+    let ends = snapshot.certificates().map(|(tenant, one)| (one.not_after_unix_s, (tenant, one)));
     families.gauges(
         "veloflux_certificate_not_after_seconds",
         "When a certificate, or its intermediate that ends first, expires, in seconds since 1970",
-        ends.into_iter().map(|(end, labels)| (labels, end)),
+        first_to_end(ends).into_iter().map(|(end, (tenant, one))| (labels(tenant, one), end)),
+    )?;
+    let responses = snapshot
+        .certificates()
+        .filter_map(|(tenant, one)| Some((one.ocsp_next_update_unix_s?, (tenant, one))));
+    families.gauges(
+        "veloflux_ocsp_next_update_seconds",
+        "Until when a certificate's OCSP response is shown, in seconds since 1970",
+        first_to_end(responses).into_iter().map(|(end, (tenant, one))| (labels(tenant, one), end)),
+    )?;
+    let lists = snapshot.tenants.iter().flat_map(|tenant| {
+        let ends =
+            tenant.revocation_lists.iter().filter_map(|list| Some((list.next_update_unix_s?, &*list.file)));
+        ends.map(|(end, file)| (end, [("tenant", &*tenant.id), ("file", file)]))
+    });
+    families.gauges(
+        "veloflux_revocation_list_next_update_seconds",
+        "When a revocation list of client certificates ends, in seconds since 1970",
+        first_to_end(lists).into_iter().map(|(end, labels)| (labels, end)),
     )
+}
+
+/// Domains whose certificates are ordered, and what became of the orders.
+fn managed(families: &mut Families<'_>, snapshot: &Snapshot, counters: &ManagedCounters) -> fmt::Result {
+    let served = snapshot.managed.iter().filter(|domain| domain.certificate.is_some()).count();
+    let states = [("served", served), ("missing", snapshot.managed.len() - served)];
+    families.gauges(
+        "veloflux_acme_domains",
+        "Domains whose certificates are ordered, by whether there is one",
+        states.into_iter().map(|(state, count)| ([("state", state)], count as i64)),
+    )?;
+    let read = |counter: &AtomicU64| counter.load(Relaxed);
+    let results = [
+        ("placed", &counters.orders_placed),
+        ("issued", &counters.orders_issued),
+        ("failed", &counters.orders_failed),
+        ("resumed", &counters.orders_resumed),
+        ("limited", &counters.orders_limited),
+    ];
+    families.counters(
+        "veloflux_acme_orders",
+        "Orders for certificates by what became of them",
+        results.into_iter().map(|(result, counter)| ([("result", result)], read(counter))),
+    )?;
+    families.counter(
+        "veloflux_acme_unreadable",
+        "Stored certificates that could not be read",
+        read(&counters.unreadable),
+    )?;
+    families.gauge(
+        "veloflux_acme_suspended",
+        "1: nothing is ordered, because what is stored cannot be opened, or ordering has ended",
+        i64::from(counters.suspended.load(Relaxed)),
+    )
+}
+
+fn labels<'l>(tenant: &'l str, certificate: &'l Certificate) -> [(&'static str, &'l str); 2] {
+    [("tenant", tenant), ("certificate", &certificate.name)]
+}
+
+/// The [`MAX_CERTIFICATES`] that end first.
+fn first_to_end<T>(ends: impl Iterator<Item = (i64, T)>) -> Vec<(i64, T)> {
+    let mut ends: Vec<_> = ends.collect();
+    if ends.len() > MAX_CERTIFICATES {
+        ends.select_nth_unstable_by_key(MAX_CERTIFICATES, |(end, _)| *end);
+        ends.truncate(MAX_CERTIFICATES);
+    }
+    ends
 }
 
 /// The limits of the first tenants, each once, whichever routes it is in force on.
@@ -295,6 +364,7 @@ struct Totals {
     waf_over_budget: u64,
     waf_undecodable: u64,
     origins: OriginTotals,
+    clients_refused: [u64; ClientRefusal::ALL.len()],
     rejected: u64,
     csp_reports: u64,
     collections_entries: u64,
@@ -316,6 +386,9 @@ impl Totals {
         self.waf_over_budget += state.waf_over_budget.load(Relaxed);
         self.waf_detected += state.waf_detected.load(Relaxed);
         self.origins.add(state);
+        for (total, count) in self.clients_refused.iter_mut().zip(&state.clients_refused) {
+            *total += count.load(Relaxed);
+        }
         self.rejected += state.rejected.load(Relaxed);
         self.csp_reports += state.csp_reports.load(Relaxed);
         let usage = state.collections.usage();

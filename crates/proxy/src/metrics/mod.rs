@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use prometheus_client::registry;
 use veloflux_snapshot::Snapshot;
+use veloflux_snapshot::managed::Managed;
 use veloflux_snapshot::runtime::{Registry, TenantState};
 
 use crate::record::Sink;
@@ -46,7 +47,7 @@ pub const MAX_LIMITS: usize = 1_000;
 pub const OTHER_TENANT: &str = "_other";
 
 /// The label of requests for hosts that are nobody's. No tenant can have this id.
-pub const NO_TENANT: &str = "_none";
+pub const NO_TENANT: &str = veloflux_snapshot::NOBODY;
 
 /// Counters that belong to the process and not to a tenant.
 #[derive(Debug)]
@@ -105,6 +106,8 @@ pub struct Sources {
     pub limit_bytes: Box<dyn Fn() -> usize + Send + Sync>,
     /// The process's own counters.
     pub process: Arc<ProcessCounters>,
+    /// Counters of orders for certificates.
+    pub managed: Arc<Managed>,
     /// The logs, by name, for the lines that they dropped.
     pub logs: Vec<(&'static str, Sink)>,
     /// The program's version.

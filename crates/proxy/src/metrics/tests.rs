@@ -18,6 +18,7 @@ fn metrics_of(snapshot: Arc<Snapshot>) -> (Metrics, Arc<ProcessCounters>) {
         now_ms: Box::new(|| 1_000),
         limit_bytes: Box::new(|| 65_536),
         process: process.clone(),
+        managed: Arc::default(),
         logs: vec![("access", Sink::start(Target::Off).unwrap())],
         version: "1.2.3",
     });
@@ -32,6 +33,7 @@ fn tenants(count: usize) -> Arc<Snapshot> {
             routes: Vec::new(),
             certificates: Vec::new(),
             access: Box::default(),
+            revocation_lists: Vec::new(),
             limits: None,
             header_policy: Arc::default(),
             csp_reports: None,

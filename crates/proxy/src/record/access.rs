@@ -84,6 +84,9 @@ pub struct TlsSession<'a> {
     /// The protocol agreed upon.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alpn: Option<&'static str>,
+    /// SHA-256 of the certificate that the client has shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_sha256: Option<&'a str>,
 }
 
 /// What IP and country rules said against a request, in short; the event has the rest.

@@ -6,6 +6,7 @@
 //!   thread writes what has gathered there. When the buffer is full the line is dropped and counted.
 
 mod access;
+mod client_event;
 mod csp_event;
 mod event;
 mod limit_event;
@@ -16,6 +17,7 @@ mod sink;
 mod timestamp;
 
 pub use access::{AccessEntry, OriginSummary, Termination, TlsSession, WafCause, WafSummary, WafVerdict};
+pub use client_event::ClientCertificateEvent;
 pub use csp_event::CspEvent;
 pub use event::{EventAction, FirewallEvent, RuleMatch};
 pub use limit_event::{LimitEvent, LimitSummary};

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{AccessEntry, CspEvent, FirewallEvent, LimitEvent, OriginEvent};
+use super::{AccessEntry, ClientCertificateEvent, CspEvent, FirewallEvent, LimitEvent, OriginEvent};
 
 /// Bytes that may wait in one core's buffer.
 const MAX_BUFFERED_BYTES: usize = 8 * 1024 * 1024;
@@ -48,6 +48,7 @@ pub trait Entry: Serialize + sealed::Sealed {}
 impl Entry for AccessEntry<'_> {}
 impl Entry for FirewallEvent<'_> {}
 impl Entry for OriginEvent<'_> {}
+impl Entry for ClientCertificateEvent<'_> {}
 impl Entry for LimitEvent<'_> {}
 impl Entry for CspEvent<'_> {}
 
@@ -56,6 +57,7 @@ mod sealed {
     impl Sealed for super::AccessEntry<'_> {}
     impl Sealed for super::FirewallEvent<'_> {}
     impl Sealed for super::OriginEvent<'_> {}
+    impl Sealed for super::ClientCertificateEvent<'_> {}
     impl Sealed for super::LimitEvent<'_> {}
     impl Sealed for super::CspEvent<'_> {}
 }
@@ -123,7 +125,7 @@ impl Sink {
         self.open.as_ref().map_or(0, |open| open.shared.dropped.load(Relaxed))
     }
 
-    /// Opens the file anew after rotation. `false`: too many such orders wait already, try again.
+    /// Has the file opened anew after rotation; lines written until that is done go to the old one. `false`: too many such orders wait already, try again.
     pub fn reopen(&self) -> bool {
         self.open.as_ref().is_none_or(|open| open.orders.try_send(Order::Reopen).is_ok())
     }
@@ -294,6 +296,7 @@ mod tests {
             tls: Some(TlsSession {
                 version: "1.3",
                 sni: Some(masker.text("shop.acme.example", 255)),
+                client_sha256: None,
                 alpn: Some("http/1.1"),
             }),
             user_agent: Some(
@@ -392,6 +395,8 @@ mod tests {
         std::fs::rename(&path, &rotated).unwrap();
         log.lines().write(&entry(&masker(), "/between"));
         assert!(log.reopen());
+        // Orders are carried out one after the other: when this one is, the file is the new one.
+        assert!(log.flush(WAIT));
         log.lines().write(&entry(&masker(), "/after"));
         assert!(log.flush(WAIT));
         let paths = |file| lines(file).iter().map(|line| line["path"].to_string()).collect::<Vec<_>>();

@@ -1,5 +1,6 @@
 //! Points in time as RFC 3339 text in UTC with microseconds: `2026-11-24T03:42:41.123456Z`.
 
+use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
@@ -48,6 +49,13 @@ impl Timestamp {
             }
         }
         text
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// A precision cuts: `{:.10}` is the date.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(ascii(&self.render()))
     }
 }
 

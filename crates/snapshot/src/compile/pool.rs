@@ -13,7 +13,7 @@ impl<'a> Compiler<'a> {
     pub(super) fn pool(&mut self, tenant: &str, pool: &'a desired::Pool) -> Option<Pool> {
         let id: Arc<str> = format!("{tenant}/{}", pool.name).into();
         let tls = match &pool.tls {
-            Some(tls) => Some(self.backend_tls(pool.name.position(), tls, pool.protocol)?),
+            Some(tls) => Some(self.backend_tls(tenant, pool, tls)?),
             None => None,
         };
         let backends: Vec<Backend> = pool.backends.iter().map(|backend| self.backend(&id, backend)).collect();

@@ -121,6 +121,7 @@ fn compile(
             })
             .collect(),
         action,
+        require_client_certificate: route.require_client_certificate,
         max_body_bytes: route.max_body.or(tenant.max_body).map_or(DEFAULT_MAX_BODY_BYTES, ByteSize::bytes),
         timeouts: timeouts(&tenant.timeouts.refined_by(&route.timeouts)),
         access,

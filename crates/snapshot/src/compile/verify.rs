@@ -10,13 +10,18 @@ use std::sync::Arc;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use veloflux_model::desired::{BackendProtocol, BackendTls};
+use veloflux_model::At;
+use veloflux_model::desired::{BackendProtocol, BackendTls, Pool};
 use veloflux_model::located::Position;
+use veloflux_model::value::{FilePath, Hostname};
 
 use super::Compiler;
+use super::certificate::Files;
+use super::chain::Purpose;
 
 /// Verifiers by CA file; `None`: the system's authorities.
 #[derive(Default)]
@@ -25,15 +30,27 @@ pub(super) struct Verifiers<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    /// The client configuration for a pool; `at` is where to report what has no place of its own.
+    /// The client configuration for `pool`, whose TLS settings are `tls`.
     pub(super) fn backend_tls(
         &mut self,
-        at: Position,
+        tenant: &str,
+        pool: &'a Pool,
         tls: &'a BackendTls,
-        protocol: BackendProtocol,
     ) -> Option<crate::BackendTls> {
+        let at = pool.name.position();
         let verifier: Arc<dyn ServerCertVerifier> = if tls.verify {
-            self.verifier(at, tls)?
+            let inner = self.verifier(at, tls)?;
+            match &tls.verified_name {
+                Some(name) => {
+                    let Ok(verified) = ServerName::try_from(without_brackets(name).to_owned()) else {
+                        let hint = "write a DNS name or an address";
+                        self.report(name.position(), format!("no certificate can be for `{name}`"), hint);
+                        return None;
+                    };
+                    Arc::new(VerifiesAs { name: verified, inner })
+                }
+                None => inner,
+            }
         } else {
             Arc::new(AcceptsAnyCertificateDangerously { provider: self.provider.clone() })
         };
@@ -47,13 +64,44 @@ impl<'a> Compiler<'a> {
             );
             return None;
         };
-        let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
-        config.alpn_protocols = vec![match protocol {
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+        let mut config = match &tls.client_certificate {
+            Some(pair) => {
+                let (certificate, shown) = self.certificate(
+                    tenant,
+                    &format!("pool:{}", pool.name),
+                    "client_certificate",
+                    Files::of_pair(pair, Purpose::Client),
+                )?;
+                self.pool_certificates.push(certificate);
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown.key.clone())))
+            }
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![match pool.protocol {
             BackendProtocol::Http1 => b"http/1.1".to_vec(),
             BackendProtocol::Http2 => b"h2".to_vec(),
         }];
-        let server_name = tls.server_name.as_ref().map(|name| name.as_str().trim_matches(['[', ']']).into());
+        let server_name = tls.server_name.as_ref().map(|name| without_brackets(name).into());
         Some(crate::BackendTls { config: Arc::new(config), server_name })
+    }
+
+    /// The authorities of a file; `None` with a report.
+    pub(super) fn authorities(&mut self, path: &'a At<FilePath>) -> Option<RootCertStore> {
+        let pem = self.file("ca_file", path)?;
+        let mut roots = RootCertStore::empty();
+        let added = CertificateDer::pem_slice_iter(pem)
+            .collect::<Result<Vec<_>, _>>()
+            .ok()
+            .filter(|authorities| !authorities.is_empty())
+            .is_some_and(|authorities| authorities.into_iter().all(|authority| roots.add(authority).is_ok()));
+        if !added {
+            let hint = "put the authorities' certificates there in PEM, and nothing else";
+            let message = format!("the ca_file `{path}` does not hold certificates of authorities");
+            self.report(path.position(), message, hint);
+            return None;
+        }
+        Some(roots)
     }
 
     fn verifier(&mut self, at: Position, tls: &'a BackendTls) -> Option<Arc<WebPkiServerVerifier>> {
@@ -61,27 +109,11 @@ impl<'a> Compiler<'a> {
         if let Some(known) = self.verifiers.by_file.get(&file) {
             return Some(known.clone());
         }
-        let at = tls.ca_file.as_ref().map_or(at, veloflux_model::At::position);
-        let mut roots = RootCertStore::empty();
-        if let Some(path) = &tls.ca_file {
-            let pem = self.file("ca_file", path)?;
-            let added = CertificateDer::pem_slice_iter(pem)
-                .collect::<Result<Vec<_>, _>>()
-                .ok()
-                .filter(|authorities| !authorities.is_empty())
-                .is_some_and(|authorities| {
-                    authorities.into_iter().all(|authority| roots.add(authority).is_ok())
-                });
-            if !added {
-                let hint = "put the authorities' certificates there in PEM, and nothing else";
-                self.report(
-                    at,
-                    format!("the ca_file `{path}` does not hold certificates of authorities"),
-                    hint,
-                );
-                return None;
-            }
+        let at = tls.ca_file.as_ref().map_or(at, At::position);
+        let roots = if let Some(path) = &tls.ca_file {
+            self.authorities(path)?
         } else {
+            let mut roots = RootCertStore::empty();
             // Systems carry a few authorities that no verifier can use; they are left out.
             roots.add_parsable_certificates(self.inputs.native_roots.iter().cloned());
             if roots.is_empty() {
@@ -89,7 +121,8 @@ impl<'a> Compiler<'a> {
                 self.report(at, "the system trusts no authority, so no backend can be verified", hint);
                 return None;
             }
-        }
+            roots
+        };
         let verifier =
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), self.provider.clone()).build();
         let Ok(verifier) = verifier else {
@@ -99,6 +132,61 @@ impl<'a> Compiler<'a> {
         self.verifiers.by_file.insert(file, verifier.clone());
         Some(verifier)
     }
+}
+
+/// An IPv6 literal as TLS has it.
+fn without_brackets(name: &Hostname) -> &str {
+    name.as_str().trim_matches(['[', ']'])
+}
+
+/// The part of a verifier that checks signatures as `self.inner` does.
+macro_rules! signatures_as_inner {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            self.inner.verify_tls12_signature(message, cert, signed)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            self.inner.verify_tls13_signature(message, cert, signed)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.inner.supported_verify_schemes()
+        }
+    };
+}
+pub(super) use signatures_as_inner;
+
+/// Verifies another name than the one that was asked for.
+#[derive(Debug)]
+struct VerifiesAs {
+    name: ServerName<'static>,
+    inner: Arc<dyn ServerCertVerifier>,
+}
+
+impl ServerCertVerifier for VerifiesAs {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _asked: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.inner.verify_server_cert(end_entity, intermediates, &self.name, ocsp_response, now)
+    }
+
+    signatures_as_inner!();
 }
 
 /// Believes whatever a backend presents: used only where a pool says `verify: false`. Signatures are still checked,

@@ -10,7 +10,7 @@ use veloflux_model::value::Version;
 
 use super::Tree;
 use crate::failure::{Failure, Outcome};
-use crate::files::{PLAIN, read_bounded, replace, sync_folder, write_new};
+use veloflux_control::files::{PLAIN, read_bounded, replace, sync_folder, write_new};
 
 /// Longest `active` file, in bytes.
 const MAX_ACTIVE_BYTES: u64 = 1 << 10;

@@ -14,7 +14,7 @@ use tar::{Archive, EntryType};
 use veloflux_waf::{MemFiles, Ruleset};
 
 use crate::failure::{Failure, Outcome};
-use crate::files::read_bounded;
+use veloflux_control::files::read_bounded;
 
 /// Longest file of a rule set, in bytes; the CRS's longest has 80 KiB.
 const MAX_FILE_BYTES: u64 = 4 << 20;

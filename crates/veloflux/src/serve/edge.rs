@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use veloflux_model::Process;
@@ -12,10 +13,11 @@ use veloflux_proxy::client_addr::TrustedProxies;
 use veloflux_proxy::record::{Masker, Sink, Target};
 use veloflux_proxy::sticky::StickyKey;
 use veloflux_proxy::{EdgeConfig, Http2Limits, Listener};
+use veloflux_snapshot::managed::Managed;
 
 use crate::failure::{Failure, Outcome};
-use crate::files::{SECRET, read_bounded, write_new};
 use crate::load::ProcessFile;
+use veloflux_control::files::{SECRET, read_bounded, write_new};
 
 /// File in the data directory with the key of stickiness cookies. Nodes that share clients share its content.
 const STICKY_KEY_FILE: &str = "sticky.key";
@@ -53,7 +55,7 @@ impl Logs {
 
 /// The configuration that `file` asks for, and the logs in it. Opens log files, and makes the stickiness key if
 /// there is none yet.
-pub(super) fn config(file: &ProcessFile) -> Outcome<(EdgeConfig, Logs)> {
+pub(super) fn config(file: &ProcessFile, managed: Arc<Managed>) -> Outcome<(EdgeConfig, Logs)> {
     let process = &file.process;
     let logs = Logs {
         access: sink(file, "access", &process.logs.access)?,
@@ -98,6 +100,7 @@ pub(super) fn config(file: &ProcessFile) -> Outcome<(EdgeConfig, Logs)> {
         access_log: logs.access.clone(),
         event_log: logs.events.clone(),
         masker: masker(process)?,
+        managed,
         version: env!("CARGO_PKG_VERSION"),
     };
     Ok((config, logs))

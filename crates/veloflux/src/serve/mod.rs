@@ -1,7 +1,9 @@
 //! `veloflux serve`: the life of a serving process, from its files to its drain.
 
 pub(crate) mod edge;
+mod expiry;
 mod open_files;
+mod ordering;
 mod reload;
 
 use std::time::Duration;
@@ -21,7 +23,7 @@ pub(crate) use reload::Reloads;
 pub(crate) fn run(args: &Files) -> Outcome {
     let process = ProcessFile::read(&args.process)?;
     logging::start(&process.process.logs.process);
-    let reloads = Reloads::first(process.loader(args.state.as_deref()), process.process.reload.watch)?;
+    let reloads = Reloads::first(&process, args.state.as_deref())?;
     run_until_told(&process, &reloads, |edge| {
         let tenants = reloads.reader().current().tenants.len();
         tracing::info!(tenants, addresses = ?edge.addresses(), metrics = ?edge.metrics_address(), "serving");
@@ -44,9 +46,11 @@ pub(crate) fn run_until_told(
         let mut signals =
             Signals::new().map_err(|error| Failure::new(format!("cannot take signals: {error}")))?;
         open_files::raise(process.process.limits.max_connections.get_usize());
-        let (config, logs) = edge::config(process)?;
+        let (config, logs) = edge::config(process, reloads.managed())?;
         let edge = Edge::start(config, reloads.reader(), reloads.counters());
         let edge = edge.map_err(|error| Failure::new(error.to_string()))?;
+        // Before that nobody would answer an authority's challenges.
+        reloads.begin_ordering()?;
         started(&edge)?;
         serve(&mut signals, reloads, &logs).await;
         let drained = drain(edge, &mut signals.stop, &process.process).await;
@@ -69,6 +73,7 @@ async fn serve(signals: &mut Signals, reloads: &Reloads, logs: &Logs) {
             tokio::select! {
                 _ = hangup.recv() => reloads.reload("signal").await,
                 () = reloads.changed() => reloads.reload("file change").await,
+                () = reloads.issued() => reloads.publish_issued().await,
             }
         }
     };
@@ -86,11 +91,13 @@ async fn serve(signals: &mut Signals, reloads: &Reloads, logs: &Logs) {
             tokio::time::sleep(AGE_INTERVAL).await;
         }
     };
+    let snapshots = reloads.reader();
     tokio::select! {
         () = stop.told() => {}
         () = ageing => {}
         () = changes => {}
         () = rotations => {}
+        () = expiry::watch(&snapshots) => {}
     }
 }
 

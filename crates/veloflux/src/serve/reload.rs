@@ -4,17 +4,23 @@
 //! written, or several that are copied one after the other, are taken in when that has come to rest. With very many
 //! files the looks come less often, so that they take no more than a fiftieth of one core.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use veloflux_proxy::metrics::ProcessCounters;
+use veloflux_snapshot::managed::Managed;
 use veloflux_snapshot::{Lapsed, Publisher, Reader};
 
+use super::ordering::Ordering;
 use crate::failure::Outcome;
-use crate::load::Loader;
+use crate::load::{Loader, ProcessFile};
 
 /// From one look at the files to the next, at least.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long to wait for more certificates before those that were issued are published.
+const ISSUED_PAUSE: Duration = Duration::from_millis(100);
 
 /// The pause after a look is at least this many times as long as the look.
 const LOOK_PAUSE: u32 = 50;
@@ -24,20 +30,57 @@ pub(crate) struct Reloads {
     loader: Arc<Mutex<Loader>>,
     publisher: Publisher,
     counters: Arc<ProcessCounters>,
+    managed: Arc<Managed>,
+    ordering: Option<Ordering>,
     watch: bool,
 }
 
 impl Reloads {
-    /// Loads for the first time; here an error is the end of the start.
-    pub(crate) fn first(mut loader: Loader, watch: bool) -> Outcome<Self> {
+    /// Loads for the first time, what `process` or in its stead the command line names as state; here an error is the end
+    /// of the start.
+    pub(crate) fn first(process: &ProcessFile, state: Option<&Path>) -> Outcome<Self> {
+        let mut loader = process.loader(state);
+        let watch = process.process.reload.watch;
+        let managed = loader.managed();
+        // Certificates of an earlier process are there before the first client is.
+        let ordering = Ordering::open(process, managed.clone())?;
         let publisher = Publisher::new(loader.load(1, Lapsed::Serve)?);
         let counters = Arc::new(ProcessCounters::new(loader.registry()));
-        Ok(Self { loader: Arc::new(Mutex::new(loader)), publisher, counters, watch })
+        Ok(Self { loader: Arc::new(Mutex::new(loader)), publisher, counters, managed, ordering, watch })
     }
 
     /// What `/metrics` shows of the process, reloads among it.
     pub(crate) fn counters(&self) -> Arc<ProcessCounters> {
         self.counters.clone()
+    }
+
+    /// What is shared by those who order certificates and those who serve them.
+    pub(super) fn managed(&self) -> Arc<Managed> {
+        self.managed.clone()
+    }
+
+    /// Orders certificates from now on, if any are to be ordered.
+    pub(super) fn begin_ordering(&self) -> Outcome {
+        self.ordering.as_ref().map_or(Ok(()), |ordering| ordering.begin(self.reader()))
+    }
+
+    /// Waits until certificates were issued that no snapshot has yet.
+    pub(super) async fn issued(&self) {
+        match &self.ordering {
+            Some(ordering) => ordering.issued().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Publishes the desired state that is in force with the certificates issued since. No file is read again: what may be
+    /// wrong with one by now keeps no certificate out.
+    pub(super) async fn publish_issued(&self) {
+        // Those that come close together are published together.
+        tokio::time::sleep(ISSUED_PAUSE).await;
+        let next = self.reader().current().with_issued(&self.managed.issued());
+        let revision = next.revision;
+        self.publisher.publish(next);
+        tracing::info!(revision, "issued certificates are served");
     }
 
     pub(crate) fn reader(&self) -> Reader {

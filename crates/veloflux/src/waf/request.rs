@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use crate::failure::{Failure, Outcome};
-use crate::files::read_bounded;
+use veloflux_control::files::read_bounded;
 
 /// Longest request file, in bytes.
 const MAX_BYTES: u64 = 64 << 20;

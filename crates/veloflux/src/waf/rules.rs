@@ -6,7 +6,7 @@ use veloflux_waf::{Files as _, MemFiles, Ruleset, Source, base_config};
 
 use crate::crs::Tree;
 use crate::failure::{Failure, Outcome};
-use crate::files::read_bounded;
+use veloflux_control::files::read_bounded;
 
 /// Longest rule or data file, in bytes.
 const MAX_FILE_BYTES: u64 = 8 << 20;

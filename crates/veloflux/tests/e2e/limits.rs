@@ -91,6 +91,11 @@ async fn connections_beyond_the_limit_are_closed() {
     assert_eq!(edge.metric("veloflux_connections_refused_total").await, Some(1.0));
     assert_eq!(held[0].get("acme.test", "/").await.text(), "b");
     drop(held.pop());
+    someone_is_served(&edge).await;
+}
+
+/// Waits until a new connection finds a place.
+async fn someone_is_served(edge: &Edge) {
     crate::harness::soon("a place is free", async {
         loop {
             let mut client = Client::plain(edge.http()).await;
@@ -120,17 +125,7 @@ async fn a_clients_connections_beyond_its_limit_are_closed_and_others_are_not() 
     assert_eq!(Client::plain_from("127.0.0.2", edge.http()).await.get("acme.test", "/").await.text(), "b");
     assert_eq!(held[0].get("acme.test", "/").await.text(), "b");
     held.clear();
-    crate::harness::soon("a place is free", async {
-        loop {
-            let mut client = Client::plain(edge.http()).await;
-            let sent = client.try_send("GET / HTTP/1.1\r\nHost: acme.test\r\n\r\n").await;
-            if sent.is_ok() && client.try_response().await.is_ok_and(|r| r.status == 200) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    someone_is_served(&edge).await;
 }
 
 #[tokio::test]

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at whatever it did not expect")]
 
+mod acme;
 mod at_once;
+mod backend_tls;
 mod balance;
 mod bandwidth;
 mod broken;
@@ -18,6 +20,7 @@ mod limits;
 mod malformed;
 #[path = "../../../waf/tests/support/mmdb.rs"]
 mod mmdb;
+mod mutual_tls;
 mod operations;
 mod origins;
 mod rates;
@@ -28,4 +31,5 @@ mod storm;
 mod streams;
 mod tenants;
 mod tls;
+mod tls_policy;
 mod work;

@@ -1,9 +1,9 @@
 //! Takes down what the engine does, for transactions that are to be explained.
 
+use super::asked::Asked;
 use super::bag::Value;
 use super::data::Data;
 use super::forms::transform;
-use super::run::Asked;
 use super::state::{Place, State};
 use super::text::Named;
 use crate::limits;

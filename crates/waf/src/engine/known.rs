@@ -119,7 +119,11 @@ pub(super) fn revise(known: Known, change: impl FnOnce(&mut [u64])) {
 
 /// Forgets everything that this thread knows.
 pub(crate) fn forget() {
-    MEMORY.with_borrow_mut(|memory| memory.hasher = Hasher::default());
+    MEMORY.with_borrow_mut(|memory| {
+        memory.hasher = Hasher::default();
+        memory.tags.fill(0);
+        memory.used.fill(false);
+    });
 }
 
 thread_local! {

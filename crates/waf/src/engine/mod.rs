@@ -3,6 +3,7 @@
 //! [`Data`] holds what is known of request and response and only grows between phases; [`State`] holds what rules
 //! change. A phase that fails, or panics, refuses: see [`State::fail`].
 
+mod asked;
 mod bag;
 mod body_limit;
 mod clock;
@@ -10,6 +11,7 @@ mod collect;
 mod collections;
 mod course;
 mod data;
+mod expand;
 mod explain;
 mod forms;
 mod known;

@@ -1,9 +1,9 @@
 //! Runs the rules of a phase.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
-use super::bag::{Value, exact_number, number};
+use super::asked::Asked;
+use super::bag::Value;
 use super::data::Data;
 use super::forms::transform;
 use super::state::{LOGGING, Place, State};
@@ -12,13 +12,12 @@ use super::{Failure, explain};
 use crate::check::Check;
 use crate::filter::CheckId;
 use crate::limits;
-use crate::operator::{Captures, Operator, OperatorFailure, RuntimeOperator};
 use crate::program::{
     Allow, ChainId, Change, ChangeKind, Compare, Control, EngineMode, Link, MemberName, Outcome, Rule,
 };
 use crate::record::{Cause, Match, Refusal};
 use crate::step::{Skip, Step};
-use crate::template::{Part, Template};
+use crate::template::Template;
 
 /// Where a phase goes on.
 enum Next {
@@ -374,73 +373,6 @@ impl<'p> State<'p> {
         }
     }
 
-    /// What a variable becomes that is set to `template`. What is one number stays one.
-    fn evaluate(&mut self, data: &Data, template: &'p Template) -> Result<Value<'p>, Failure> {
-        if let Some(number) = template.number() {
-            return Ok(Value::Number(number));
-        }
-        match template.parts() {
-            [Part::Text(text)] => return Ok(Value::Fixed(text)),
-            [Part::Value(target)] => match self.first(data, target) {
-                Some(Text::Number(number)) => return Ok(Value::Number(number)),
-                Some(Text::Made(text)) => {
-                    let number = exact_number(self.forms.made.get(text));
-                    return Ok(number.map_or(Value::Made(text), Value::Number));
-                }
-                _ => {}
-            },
-            _ => {}
-        }
-        let mut text = std::mem::take(&mut self.scratch);
-        self.expand_into(data, template, &mut text);
-        let value = self.make(&text);
-        text.clear();
-        self.scratch = text;
-        value
-    }
-
-    /// The value that `text` stands for: a number where it reads back as the same text.
-    pub(super) fn make(&mut self, text: &[u8]) -> Result<Value<'p>, Failure> {
-        match exact_number(text) {
-            Some(number) => Ok(Value::Number(number)),
-            None => self.forms.made.keep(text).map(Value::Made),
-        }
-    }
-
-    /// The number that `template` comes to.
-    pub(super) fn number(&self, data: &Data, template: &'p Template) -> i64 {
-        if let Some(number) = template.number() {
-            return number;
-        }
-        if let [Part::Value(target)] = template.parts()
-            && let Some(Text::Number(number)) = self.first(data, target)
-        {
-            return number;
-        }
-        number(&self.expand(data, template))
-    }
-
-    /// `template` with its macros replaced.
-    pub(super) fn expand(&self, data: &Data, template: &'p Template) -> Vec<u8> {
-        let mut text = Vec::new();
-        self.expand_into(data, template, &mut text);
-        text
-    }
-
-    /// Adds `template` with its macros replaced to `text`.
-    fn expand_into(&self, data: &Data, template: &'p Template, text: &mut Vec<u8>) {
-        for part in template.parts() {
-            match part {
-                Part::Text(literal) => text.extend_from_slice(literal),
-                Part::Value(target) => {
-                    if let Some(value) = self.first(data, target) {
-                        text.extend_from_slice(&value.bytes(data, &self.forms));
-                    }
-                }
-            }
-        }
-    }
-
     /// Writes a full match into the record. Texts are expanded now, when the whole chain has matched: CRS writes its
     /// log data for that moment.
     fn write(&mut self, data: &Data, rule: &'p Rule, matched: Option<Named<'p>>) {
@@ -510,60 +442,6 @@ impl<'p> State<'p> {
             }
         }
         rule.jump.map_or(Next::Rule, Next::Jump)
-    }
-}
-
-/// An operator with its argument at hand.
-pub(super) enum Asked<'p> {
-    Always,
-    Compiled(&'p Operator),
-    Expanded(RuntimeOperator, Vec<u8>),
-}
-
-impl Asked<'_> {
-    /// The argument that macros made.
-    pub(super) fn argument(&self) -> Option<&[u8]> {
-        match self {
-            Self::Expanded(_, argument) => Some(argument),
-            Self::Always | Self::Compiled(_) => None,
-        }
-    }
-
-    /// What of `input`, which it matched, it found: what it captured, or its argument.
-    pub(super) fn spans(&self, input: &[u8], captures: &Captures) -> Vec<Range<usize>> {
-        if !captures.is_empty() {
-            return (0..captures.len()).filter_map(|number| captures.range(number)).collect();
-        }
-        let found = match self {
-            Self::Expanded(operator, argument) => operator.find(argument, input),
-            Self::Compiled(operator) => operator.find(input),
-            Self::Always => None,
-        };
-        found.into_iter().collect()
-    }
-
-    /// What asking about a value of `bytes` costs.
-    fn units(&self, bytes: usize) -> u64 {
-        match self {
-            Self::Always => 0,
-            Self::Compiled(operator) => operator.units(bytes),
-            Self::Expanded(operator, argument) => operator.units(argument.len(), bytes),
-        }
-    }
-
-    fn matches(&self, input: &[u8], captures: &mut Captures) -> Result<bool, Failure> {
-        let answer = match self {
-            Self::Always => {
-                captures.clear();
-                Ok(true)
-            }
-            Self::Compiled(operator) => operator.matches(input, captures),
-            Self::Expanded(operator, argument) => operator.matches(argument, input, captures),
-        };
-        answer.map_err(|failure| match failure {
-            OperatorFailure::Panicked { .. } => Failure::Panic,
-            other => Failure::Operator(other.to_string()),
-        })
     }
 }
 

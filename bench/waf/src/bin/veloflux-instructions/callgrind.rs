@@ -18,8 +18,15 @@ const COUNTED: &str = "veloflux_instructions::callgrind::counted";
 const ROW: &str = "veloflux_instructions::callgrind::row";
 /// Walks through a class before the one that is counted: caches fill, lazily built automata are built.
 const WARM_UP_WALKS: usize = 3;
-/// Walks that are counted: a hash table's random key moves a single one by up to 2 %.
-const COUNTED_WALKS: usize = 4;
+/// Requests that are counted of each row, at least: in which values chance finds room moves a single one by some per cent.
+const COUNTED_REQUESTS: usize = 72;
+/// Walks through a class that are counted, at least.
+const COUNTED_WALKS: usize = 12;
+
+/// Walks through a class of so many requests that are counted.
+fn counted_walks(requests: usize) -> usize {
+    COUNTED_REQUESTS.div_ceil(requests.max(1)).max(COUNTED_WALKS)
+}
 
 /// Why counting is not possible here.
 pub(crate) fn unable() -> Option<String> {
@@ -55,7 +62,7 @@ pub(crate) fn count() -> Result<BTreeMap<String, u64>, String> {
     let mut counts = BTreeMap::new();
     for (index, kind) in kinds(&samples).into_iter().enumerate() {
         let part = format!("{}.{}", parts.display(), index + 1);
-        let judged = kind.requests.len() * COUNTED_WALKS;
+        let judged = kind.requests.len() * counted_walks(kind.requests.len());
         counts.insert(kind.name(), instructions(Path::new(&part))? / judged as u64);
     }
     Ok(counts)
@@ -73,7 +80,8 @@ pub(crate) fn judge() -> Result<ExitCode, String> {
                 ours.refuses(raw, kind.level, kind.is_attack());
             }
         }
-        let (refused, judged) = (row(&ours, &requests, &kind), requests.len() * COUNTED_WALKS);
+        let (refused, judged) =
+            (row(&ours, &requests, &kind), requests.len() * counted_walks(requests.len()));
         if refused != if kind.is_attack() { judged } else { 0 } {
             return Err(format!("{}: {refused} of {judged} refused", kind.name()));
         }
@@ -117,7 +125,14 @@ fn kinds(samples: &[Sample]) -> Vec<Kind<'_>> {
 #[inline(never)]
 fn row(ours: &Ours, requests: &[Raw], kind: &Kind<'_>) -> usize {
     let mut refused = 0;
-    for _ in 0..COUNTED_WALKS {
+    for _ in 0..counted_walks(requests.len()) {
+        if !kind.cold {
+            // Which of many values find room in the memory is chance: each walk has keys of its own.
+            forget_values();
+            for raw in requests.iter().chain(requests) {
+                ours.refuses(raw, kind.level, kind.is_attack());
+            }
+        }
         for raw in requests {
             if kind.cold {
                 forget_values();

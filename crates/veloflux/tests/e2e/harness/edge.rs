@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::pki::Identity;
 use super::{Client, Client2, Response, soon, until};
 
 /// The binary under test.
@@ -273,25 +274,46 @@ impl Edge {
     ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut config = self.client_tls(alpn, versions);
         config.enable_sni = send_sni;
+        self.connect(config, sni).await
+    }
+
+    /// A TLS handshake on a connection of its own.
+    pub(crate) async fn connect(
+        &self,
+        config: rustls::ClientConfig,
+        sni: &str,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         handshake(config, soon("connect", TcpStream::connect(self.https())).await?, sni).await
     }
 
-    /// A client that trusts the development authority.
-    fn client_tls(
+    /// A client that trusts the development authority and shows nothing.
+    pub(crate) fn client_tls(
         &self,
         alpn: &[&str],
         versions: &[&'static rustls::SupportedProtocolVersion],
     ) -> rustls::ClientConfig {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(self.certificate("ca")).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-        config
+        self.client_tls_as(alpn, versions, None)
+    }
+
+    /// The same, showing this certificate where it is asked for one.
+    pub(crate) fn client_tls_as(
+        &self,
+        alpn: &[&str],
+        versions: &[&'static rustls::SupportedProtocolVersion],
+        client: Option<&Identity>,
+    ) -> rustls::ClientConfig {
+        client_tls(self.certificate("ca"), alpn, versions, client)
+    }
+
+    /// A TLS handshake of a client that trusts another authority.
+    pub(crate) async fn handshake_trusting(
+        &self,
+        root: &CertificateDer<'static>,
+        sni: &str,
+        alpn: &[&str],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let tcp = soon("connect", TcpStream::connect(self.https())).await?;
+        handshake(client_tls(root.clone(), alpn, rustls::ALL_VERSIONS, None), tcp, sni).await
     }
 
     /// A certificate of the folder `certs`.
@@ -403,6 +425,14 @@ impl Edge {
         log_entry(&self.path("events.log"), request_id).await
     }
 
+    /// Waits for an entry of a kind in the event log that is as wanted. What two connections caused may be written in
+    /// either order, so a test describes the entry it means.
+    pub(crate) async fn event_where(&self, kind: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let log = self.path("events.log");
+        let found = || entries(&log).into_iter().find(|entry| entry["log"] == kind && wanted(entry));
+        until(&format!("an event {kind}"), found).await
+    }
+
     /// Every entry of the access log so far.
     pub(crate) fn access_log(&self) -> Vec<Value> {
         entries(&self.path("access.log"))
@@ -439,7 +469,29 @@ impl Drop for Edge {
     }
 }
 
-async fn handshake(
+/// A client that trusts `root`, and shows a certificate of its own if it has one.
+pub(super) fn client_tls(
+    root: CertificateDer<'static>,
+    alpn: &[&str],
+    versions: &[&'static rustls::SupportedProtocolVersion],
+    client: Option<&Identity>,
+) -> rustls::ClientConfig {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(root).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(roots);
+    let mut config = match client {
+        Some(client) => config.with_client_auth_cert(client.chain.clone(), client.key()).unwrap(),
+        None => config.with_no_client_auth(),
+    };
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    config
+}
+
+pub(super) async fn handshake(
     config: rustls::ClientConfig,
     tcp: TcpStream,
     sni: &str,

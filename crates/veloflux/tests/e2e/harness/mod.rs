@@ -13,6 +13,7 @@
 //! Every listener takes a free port, so tests run beside each other. Whatever waits for the edge waits at most
 //! [`PATIENCE`].
 
+mod authority;
 mod backend;
 mod backend2;
 mod client;
@@ -20,10 +21,14 @@ mod client2;
 mod edge;
 mod load;
 mod message;
+pub(crate) mod pki;
 
 use std::future::Future;
 use std::time::Duration;
 
+pub(crate) use authority::{
+    Answer, Authority, EXTERNAL, Manner, NEW_ACCOUNT, NEW_ORDER, free_addresses, listening, payload,
+};
 pub(crate) use backend::Backend;
 pub(crate) use backend2::Backend2;
 pub(crate) use client::Client;

@@ -1,25 +1,26 @@
 //! What rules compile to: the program that transactions run.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
+mod chains;
+mod names;
+
 use std::sync::Arc;
 
 use regex::bytes::Regex;
 
-use crate::alphabet::Alphabet;
 use crate::bits::RuleBits;
 use crate::body::XmlPath;
 use crate::check::Check;
 use crate::compile::XML_PATHS;
 use crate::engine::View;
 use crate::filter::{CheckId, Filter};
-use crate::hash::QuickHash;
 use crate::ruleset::{RuleInfo, Severity};
 use crate::seclang::OperatorText;
 use crate::template::Template;
-use crate::transform::{self, Transformation, UnicodeMap};
 use crate::variable::{Variable, Variables};
 use crate::walk::Walk;
+
+pub(crate) use chains::{ChainId, Chains};
+pub(crate) use names::Names;
 
 /// All rules and what they share.
 pub(crate) struct Program {
@@ -359,188 +360,5 @@ impl BodyProcessor {
     /// Reads a name in any case.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|processor| processor.name().eq_ignore_ascii_case(name))
-    }
-}
-
-/// A chain of transformations: a node of [`Chains`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct ChainId(pub(crate) u32);
-
-impl ChainId {
-    /// The chain without transformations.
-    pub(crate) const RAW: Self = Self(0);
-}
-
-/// All distinct chains of a rule set as a tree: each node is its parent's form, transformed once more.
-#[derive(Debug)]
-pub(crate) struct Chains {
-    nodes: Vec<Chain>,
-    children: HashMap<(ChainId, Transformation), ChainId>,
-    /// `SecUnicodeMapFile`.
-    unicode: Option<UnicodeMap>,
-}
-
-/// A node of [`Chains`].
-#[derive(Debug, Clone)]
-struct Chain {
-    parent: ChainId,
-    steps: Vec<Transformation>,
-    /// The bytes of which a value must have one for the chain to change it; `None` if any value may change. Nothing
-    /// changes before the first step that changes something, and to that the value comes as it is.
-    touches: Option<Alphabet>,
-}
-
-impl Default for Chains {
-    fn default() -> Self {
-        let root = Chain { parent: ChainId::RAW, steps: Vec::new(), touches: Some(Alphabet::EMPTY) };
-        Self { nodes: vec![root], children: HashMap::new(), unicode: None }
-    }
-}
-
-impl Chains {
-    /// No chains yet; `urlDecodeUni` asks `unicode` first.
-    pub(crate) fn with(unicode: Option<UnicodeMap>) -> Self {
-        Self { unicode, ..Self::default() }
-    }
-
-    /// `input` after one step.
-    pub(crate) fn apply<'a>(&self, step: Transformation, input: &'a [u8]) -> Cow<'a, [u8]> {
-        match &self.unicode {
-            Some(map) if step == Transformation::UrlDecodeUni => transform::url_decode_mapped(input, map),
-            _ => step.apply(input),
-        }
-    }
-
-    /// The node of `transformations`, in order.
-    pub(crate) fn intern(&mut self, transformations: &[Transformation]) -> ChainId {
-        transformations.iter().fold(ChainId::RAW, |parent, transformation| {
-            let next = ChainId(self.nodes.len() as u32);
-            let node = *self.children.entry((parent, *transformation)).or_insert(next);
-            if node == next {
-                let Chain { mut steps, touches, .. } = self.nodes[parent.0 as usize].clone();
-                steps.push(*transformation);
-                let touches = touches.zip(transformation.touches()).map(|(before, last)| before.with(last));
-                self.nodes.push(Chain { parent, steps, touches });
-            }
-            node
-        })
-    }
-
-    /// The chain's transformations, in order.
-    pub(crate) fn steps(&self, chain: ChainId) -> &[Transformation] {
-        &self.nodes[chain.0 as usize].steps
-    }
-
-    /// Whether a value of this alphabet may change in the chain.
-    pub(crate) fn may_change(&self, chain: ChainId, alphabet: Alphabet) -> bool {
-        self.nodes[chain.0 as usize].touches.is_none_or(|touches| touches.meets(alphabet))
-    }
-
-    /// The node and all that lead to it, from the root.
-    pub(crate) fn path(&self, chain: ChainId) -> Vec<ChainId> {
-        let mut path = vec![chain];
-        let mut last = chain;
-        while last != ChainId::RAW {
-            last = self.nodes[last.0 as usize].parent;
-            path.push(last);
-        }
-        path.reverse();
-        path
-    }
-}
-
-/// The TX variables whose names the rules state, each with a slot. Slots 0-9 are the captures.
-#[derive(Debug)]
-pub(crate) struct Names {
-    slots: HashMap<Box<[u8]>, u32, QuickHash>,
-    by_slot: Vec<Box<[u8]>>,
-    /// All slots, in the order of their names.
-    sorted: Vec<u32>,
-}
-
-impl Default for Names {
-    fn default() -> Self {
-        let mut names = Self { slots: HashMap::default(), by_slot: Vec::new(), sorted: Vec::new() };
-        for digit in b'0'..=b'9' {
-            names.intern(&[digit]);
-        }
-        names
-    }
-}
-
-impl Names {
-    /// The slot of `name`, which is made if there is none.
-    pub(crate) fn intern(&mut self, name: &[u8]) -> u32 {
-        let name: Box<[u8]> = name.to_ascii_lowercase().into();
-        let next = self.by_slot.len() as u32;
-        let slot = *self.slots.entry(name.clone()).or_insert(next);
-        if slot == next {
-            let place = self.sorted.partition_point(|known| self.by_slot[*known as usize] < name);
-            self.sorted.insert(place, slot);
-            self.by_slot.push(name);
-        }
-        slot
-    }
-
-    /// The slots whose names `select` may cover.
-    pub(crate) fn covered(&self, select: &Select) -> &[u32] {
-        let Select::Prefix(prefix) = select else { return &self.sorted };
-        let first = self.sorted.partition_point(|slot| self.name(*slot) < &prefix[..]);
-        let rest = &self.sorted[first..];
-        &rest[..rest.partition_point(|slot| self.name(*slot).starts_with(prefix))]
-    }
-
-    /// The slot of `name`, in lower case, if there is one.
-    pub(crate) fn find(&self, name: &[u8]) -> Option<u32> {
-        self.slots.get(name).copied()
-    }
-
-    /// The name of `slot`, in lower case.
-    pub(crate) fn name(&self, slot: u32) -> &[u8] {
-        &self.by_slot[slot as usize]
-    }
-
-    /// How many slots there are.
-    pub(crate) fn len(&self) -> usize {
-        self.by_slot.len()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::transform::Transformation::{Lowercase, RemoveWhitespace, UrlDecode};
-
-    #[test]
-    fn chains_share_their_beginnings() {
-        let mut chains = Chains::default();
-        let both = chains.intern(&[Lowercase, RemoveWhitespace]);
-        let first = chains.intern(&[Lowercase]);
-        let other = chains.intern(&[Lowercase, UrlDecode]);
-        assert_eq!((chains.intern(&[Lowercase, RemoveWhitespace]), chains.intern(&[])), (both, ChainId::RAW));
-        assert_eq!(chains.path(both), [ChainId::RAW, first, both]);
-        assert_eq!(chains.steps(other), [Lowercase, UrlDecode]);
-    }
-
-    #[test]
-    fn only_values_with_certain_bytes_change() {
-        let mut chains = Chains::default();
-        let chain = chains.intern(&[Lowercase, UrlDecode]);
-        let changes = |value: &[u8]| chains.may_change(chain, Alphabet::of(value));
-        assert!(changes(b"A") && changes(b"%41") && !changes(b"a-b 1"));
-        assert!(!chains.may_change(ChainId::RAW, Alphabet::range(0, 0xff)));
-        let digest = chains.intern(&[Lowercase, Transformation::Sha1]);
-        assert!(chains.may_change(digest, Alphabet::EMPTY));
-    }
-
-    #[test]
-    fn names_differ_whatever_their_case() {
-        let mut names = Names::default();
-        let score = names.intern(b"Score");
-        assert_eq!(
-            (names.intern(b"sCORE"), names.find(b"score"), names.name(score)),
-            (score, Some(score), &b"score"[..])
-        );
-        assert_eq!((names.find(b"7"), names.find(b"none")), (Some(7), None));
     }
 }

@@ -1,0 +1,86 @@
+//! Records written by a program: `PROGRAM ARGS… present|cleanup NAME VALUE`, without a shell.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use super::{Action, DnsError};
+
+/// Most of what a failed program said that a message repeats, in bytes.
+const MAX_SAID_BYTES: usize = 300;
+
+/// The program.
+#[derive(Debug)]
+pub(crate) struct Exec {
+    pub(crate) program: PathBuf,
+    /// Its first arguments.
+    pub(crate) args: Vec<String>,
+    /// How long it may run; then it is killed.
+    pub(crate) timeout: Duration,
+}
+
+impl Exec {
+    pub(super) async fn change(&self, action: Action, name: &str, value: &str) -> Result<(), DnsError> {
+        let program = self.program.display();
+        let child = Command::new(&self.program)
+            .args(&self.args)
+            .args([action.name(), name, value])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            // The master key is none of its business.
+            .env_remove(crate::seal::MASTER_KEY_VARIABLE)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| DnsError::new(format!("{program}: {error}")))?;
+        let ended = tokio::time::timeout(self.timeout, child.wait_with_output()).await;
+        let output = ended
+            .map_err(|_| DnsError::new(format!("{program}: not done in {:?}", self.timeout)))?
+            .map_err(|error| DnsError::new(format!("{program}: {error}")))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = &output.stderr[..output.stderr.len().min(MAX_SAID_BYTES)];
+        let said = String::from_utf8_lossy(said);
+        Err(DnsError::new(format!("{program}: {}: {}", output.status, said.trim().escape_debug())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    async fn run(script: &str, timeout_ms: u64) -> (Result<(), DnsError>, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let (program, seen) = (folder.path().join("program"), folder.path().join("seen"));
+        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let exec = Exec {
+            program,
+            args: vec![seen.display().to_string()],
+            timeout: Duration::from_millis(timeout_ms),
+        };
+        let done = exec.change(Action::Present, "_acme-challenge.a.example", "$(v) ;'x").await;
+        (done, std::fs::read_to_string(seen).unwrap_or_default())
+    }
+
+    #[tokio::test]
+    async fn arguments_arrive_as_they_are() {
+        let (done, seen) = run(r#"printf '%s|%s|%s' "$2" "$3" "$4" > "$1""#, 10_000).await;
+        done.unwrap();
+        assert_eq!(seen, "present|_acme-challenge.a.example|$(v) ;'x");
+    }
+
+    #[tokio::test]
+    async fn failure_and_time_are_told() {
+        let (failed, _) = run("echo no such zone >&2; exit 3", 10_000).await;
+        let failed = failed.unwrap_err().to_string();
+        assert!(failed.contains("exit status: 3: no such zone"), "{failed}");
+        let (slow, _) = run("sleep 30", 100).await;
+        assert!(slow.unwrap_err().to_string().contains("not done in 100ms"));
+    }
+}
