@@ -45,6 +45,8 @@ fn a_million_networks_are_searched_quickly() {
     compare("IPv6 crowded", listed, &(0..ASKED).map(crowd).collect::<Vec<_>>());
 }
 
+const ROUNDS: usize = 5;
+
 /// Looks the addresses `asked` for up among those `listed`, by the set and by a plain search.
 fn compare(name: &str, listed: Vec<IpAddr>, asked: &[IpAddr]) {
     let text = listed.iter().fold(String::new(), |text, address| text + &address.to_string() + "\n");
@@ -58,19 +60,18 @@ fn compare(name: &str, listed: Vec<IpAddr>, asked: &[IpAddr]) {
     };
     let mut plain: Vec<u128> = listed.into_iter().map(number).collect();
     plain.sort_unstable();
-    let mut rounds: Vec<(f64, f64)> = (0..3)
-        .map(|_| {
-            let ours = time_ns(asked, |address| set.contains(address));
-            (ours, time_ns(asked, |address| plain.binary_search(&number(address)).is_ok()))
-        })
-        .collect();
-    rounds.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-    let (ours, plain) = rounds[rounds.len() / 2];
+    // The best of some rounds: whatever else runs on the machine only adds to a round.
+    let best = |contains: &dyn Fn(IpAddr) -> bool| {
+        (0..ROUNDS).map(|_| time_ns(asked, contains)).min_by(f64::total_cmp).unwrap_or_default()
+    };
+    let ours = best(&|address| set.contains(address));
+    let plain = best(&|address| plain.binary_search(&number(address)).is_ok());
     println!(
         "{name}: {ours:.0} ns, by a plain search {plain:.0} ns; {} KiB, read in {read_ms} ms",
         set.bytes() >> 10
     );
-    assert!(ours < 1.5 * plain, "{name}: {ours} ns, by a plain search {plain} ns");
+    // Tests are not optimized, so this tells only whether a lookup looks at few entries; `make bench` has the figure.
+    assert!(ours < 5.0 * plain, "{name}: {ours} ns, by a plain search {plain} ns");
 }
 
 /// CPU time of one of these lookups, in nanoseconds. What is asked next depends on the answer, so that none runs ahead.
