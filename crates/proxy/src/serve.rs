@@ -68,11 +68,11 @@ async fn stages<'s, C: Client>(
     }
     observed.tls_policy(&entry.tls);
     let find = |method| route::route(tenant, &host, route::normal_path(head.path()), method, head);
-    let preflight = headers::preflight_method(head)
-        .and_then(|method| find(method).ok())
-        .filter(|site| site.route.header_policy.cors.is_some());
-    let is_preflight = preflight.is_some();
-    let found = preflight.map_or_else(|| find(head.method()), Ok);
+    let asked_about = headers::preflight_method(head)
+        .filter(|method| find(method).is_ok_and(|site| site.route.header_policy.cors.is_some()));
+    let method = asked_about.unwrap_or(head.method());
+    let found = find(method);
+    let readings = route::other_readings(head.path());
     if let Ok(site) = &found {
         observed.route(site.route);
     }
@@ -94,21 +94,27 @@ async fn stages<'s, C: Client>(
                 .as_ref()
                 .map_or_else(|_| route::normal_path(head.path()), |site| Cow::Borrowed(&*site.path));
             let route = found.as_ref().ok().map(|site| &*site.route.name);
-            let subject = Subject { head, path: &path, route, client: chain.client };
+            let subject = Subject { head, path: &path, readings: &readings, route, client: chain.client };
             Some(limit::admit(core, tenant, limits, &subject, info, client, observed).await?)
         }
         None => None,
     };
     let client_cert = client_cert::verified(info, entry)?;
     if let Some(limits) = tenant.csp_reports.as_ref().filter(|_| headers::is_report(head)) {
-        let subject = Subject { head, path: CSP_REPORT_PATH.as_bytes(), route: None, client: chain.client };
+        let path = CSP_REPORT_PATH.as_bytes();
+        let subject = Subject { head, path, readings: &[], route: None, client: chain.client };
         let _places = limit::admit(core, tenant, limits, &subject, info, client, observed).await?;
         let clock = answer_clock(observed);
         headers::take_reports(head, client, &clock, observed).await?;
         return own_response(head, client, 204, Fields::default(), &[], &clock, observed).await;
     }
     let site = found?;
-    if is_preflight {
+    if !route::is_unmistakable(&site, &readings, &host, method, head) {
+        return Err(Rejection::BadRequest(
+            "the path can be read in several ways, which lead to different routes",
+        ));
+    }
+    if asked_about.is_some() {
         // It asks only whether a request may be made; nothing of it goes any further.
         let clock = answer_clock(observed);
         return own_response(head, client, 204, Fields::default(), &[], &clock, observed).await;
