@@ -104,7 +104,8 @@ async fn stages<'s, C: Client>(
         let path = CSP_REPORT_PATH.as_bytes();
         let subject = Subject { head, path, readings: &[], route: None, client: chain.client };
         let _places = limit::admit(core, tenant, limits, &subject, info, client, observed).await?;
-        let clock = answer_clock(observed);
+        let total = observed.begun + REPORT_TIMEOUT;
+        let clock = Clock { total: Some(total), ..answer_clock(observed) };
         headers::take_reports(head, client, &clock, observed).await?;
         return own_response(head, client, 204, Fields::default(), &[], &clock, observed).await;
     }
@@ -280,6 +281,9 @@ fn answer_clock(observed: &Observation<'_>) -> Clock {
 
 /// How long a client may take to read such an answer.
 const ANSWER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// How long a browser may take to send its reports, however small the pieces in which they come.
+const REPORT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Sends a response that the edge makes itself.
 async fn own_response<C: Client>(
