@@ -11,6 +11,9 @@ pub const SECRET: u32 = 0o600;
 /// Mode of other files.
 pub const PLAIN: u32 = 0o644;
 
+/// How much of a file's name its temporary one repeats, in characters: names of 255 bytes are the longest there are.
+const MAX_TEMPORARY_NAME: usize = 50;
+
 /// The content of a regular file of at most `max` bytes. Devices and pipes are refused: they may never end.
 pub fn read_bounded(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     // Looked at before it is opened: opening a pipe would wait for its writer.
@@ -36,7 +39,8 @@ pub fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = folder.join(format!(".{name}.{}", std::process::id()));
+    let begin: String = name.chars().take(MAX_TEMPORARY_NAME).collect();
+    let temporary = folder.join(format!(".{begin}.{}", std::process::id()));
     // One that a crashed process with the same id left is in the way.
     match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -2,7 +2,10 @@
 //!
 //! The host decides the tenant; over TLS it must belong to the tenant whose certificate the client was shown
 //! (RFC 9110 section 7.4: 421 otherwise). The path is compared in a normal form, so that no spelling reaches a
-//! route that another spelling of the same path would not.
+//! route that another spelling of the same path would not. What only some servers take for the same path is in
+//! `readings`.
+
+mod readings;
 
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
@@ -11,6 +14,8 @@ use std::sync::Arc;
 use veloflux_snapshot::{HostEntry, PathMatch, Route, Snapshot, Tenant};
 
 use crate::head::RequestHead;
+
+pub(crate) use readings::other_readings;
 
 /// Where a request belongs.
 #[derive(Debug)]
@@ -87,9 +92,31 @@ pub(crate) fn route<'s>(
     method: &[u8],
     head: &RequestHead,
 ) -> Result<Site<'s>, NoSite> {
+    find(tenant, host, &path, method, head).map(|route| Site { tenant, route, path })
+}
+
+/// Whether a path leads to its route in each of its `readings`.
+pub(crate) fn is_unmistakable(
+    site: &Site<'_>,
+    readings: &[Vec<u8>],
+    host: &str,
+    method: &[u8],
+    head: &RequestHead,
+) -> bool {
+    let found = |path: &[u8]| find(site.tenant, host, path, method, head);
+    readings.iter().all(|path| found(path).is_ok_and(|route| std::ptr::eq(route, site.route)))
+}
+
+fn find<'s>(
+    tenant: &'s Tenant,
+    host: &str,
+    path: &[u8],
+    method: &[u8],
+    head: &RequestHead,
+) -> Result<&'s Route, NoSite> {
     let mut wrong_method = false;
     for route in &tenant.routes {
-        if !matches_path(&route.path, &path)
+        if !matches_path(&route.path, path)
             || !matches_host(&route.hosts, host)
             || !matches_headers(route, head)
         {
@@ -99,7 +126,7 @@ pub(crate) fn route<'s>(
             wrong_method = true;
             continue;
         }
-        return Ok(Site { tenant, route, path });
+        return Ok(route);
     }
     Err(if wrong_method { NoSite::MethodNotAllowed } else { NoSite::NoRoute })
 }

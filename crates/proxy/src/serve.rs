@@ -69,11 +69,11 @@ async fn stages<'s, C: Client>(
     }
     observed.tls_policy(&entry.tls);
     let find = |method| route::route(tenant, &host, route::normal_path(head.path()), method, head);
-    let preflight = headers::preflight_method(head)
-        .and_then(|method| find(method).ok())
-        .filter(|site| site.route.header_policy.cors.is_some());
-    let is_preflight = preflight.is_some();
-    let found = preflight.map_or_else(|| find(head.method()), Ok);
+    let asked_about = headers::preflight_method(head)
+        .filter(|method| find(method).is_ok_and(|site| site.route.header_policy.cors.is_some()));
+    let method = asked_about.unwrap_or(head.method());
+    let found = find(method);
+    let readings = route::other_readings(head.path());
     if let Ok(site) = &found {
         observed.route(site.route);
     }
@@ -90,26 +90,35 @@ async fn stages<'s, C: Client>(
 
     let path =
         found.as_ref().map_or_else(|_| route::normal_path(head.path()), |site| Cow::Borrowed(&*site.path));
-    let is_spared = mode::is_spared(tenant, &path, observed);
+    let is_spared = mode::is_spared(tenant, &path, &readings, observed);
     let limits =
         found.as_ref().map_or_else(|_| tenant.limits(is_spared), |site| site.route.limits(is_spared));
     let _places = match limits {
         Some(limits) => {
             let route = found.as_ref().ok().map(|site| &*site.route.name);
-            let subject = Subject { head, path: &path, route, client: chain.client };
+            let subject = Subject { head, path: &path, readings: &readings, route, client: chain.client };
             Some(limit::admit(core, tenant, limits, &subject, info, client, observed).await?)
         }
         None => None,
     };
     let client_cert = client_cert::verified(info, entry)?;
     if let Some(limits) = tenant.csp_reports.as_ref().filter(|_| headers::is_report(head)) {
-        let subject = Subject { head, path: CSP_REPORT_PATH.as_bytes(), route: None, client: chain.client };
+        let path = CSP_REPORT_PATH.as_bytes();
+        let subject = Subject { head, path, readings: &[], route: None, client: chain.client };
         let _places = limit::admit(core, tenant, limits, &subject, info, client, observed).await?;
-        let clock = answer_clock(observed);
+        let total = observed.begun + REPORT_TIMEOUT;
+        let clock = Clock { total: Some(total), ..answer_clock(observed) };
         headers::take_reports(head, client, &clock, observed).await?;
         return own_response(head, client, 204, Fields::default(), &[], &clock, observed).await;
     }
-    if is_preflight {
+    if let Ok(site) = &found
+        && !route::is_unmistakable(site, &readings, &host, method, head)
+    {
+        return Err(Rejection::BadRequest(
+            "the path can be read in several ways, which lead to different routes",
+        ));
+    }
+    if asked_about.is_some() {
         // It asks only whether a request may be made; nothing of it goes any further.
         let clock = answer_clock(observed);
         return own_response(head, client, 204, Fields::default(), &[], &clock, observed).await;
@@ -283,6 +292,9 @@ fn answer_clock(observed: &Observation<'_>) -> Clock {
 
 /// How long a client may take to read such an answer.
 const ANSWER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// How long a browser may take to send its reports, however small the pieces in which they come.
+const REPORT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Sends a response that the edge makes itself.
 async fn own_response<C: Client>(

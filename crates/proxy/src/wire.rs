@@ -110,8 +110,8 @@ pub fn are_counted_together(key_in: KeyIn, name: &str, one: &[u8], other: &[u8])
             KeyIn::Query => head.query = head.fields.store(text),
             KeyIn::Cookie => head.fields.push(b"Cookie", text),
         }
-        let subject =
-            Subject { head: &head, path: b"/", route: None, client: std::net::Ipv4Addr::LOCALHOST.into() };
+        let client = std::net::Ipv4Addr::LOCALHOST.into();
+        let subject = Subject { head: &head, path: b"/", readings: &[], route: None, client };
         HASH.key(0, "rule", std::slice::from_ref(&part), &subject)
     });
     one == other

@@ -58,6 +58,9 @@ impl Ledger {
 
     /// Writes down that an order for `host` is about to be sent; only then it may be.
     pub(super) fn place(&mut self, host: &str, now_unix_s: u64) -> Result<(), Refused> {
+        // Where the clock was set back, orders of a time to come were placed by now at the latest: they count for an hour
+        // from here, not until their time.
+        self.placed.iter_mut().for_each(|placed| placed.unix_s = placed.unix_s.min(now_unix_s));
         self.placed.retain(|placed| placed.unix_s + WINDOW_S > now_unix_s);
         let own: Vec<u64> = self.placed.iter().filter(|p| p.host == host).map(|p| p.unix_s).collect();
         let all: Vec<u64> = self.placed.iter().map(|placed| placed.unix_s).collect();
@@ -102,6 +105,17 @@ mod tests {
         assert_eq!(until(open().place("c", 4_599)), (false, 4_600));
         open().place("a", 4_600).unwrap();
         assert_eq!(until(open().place("a", 4_650)), (true, 4_700));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_costs_an_hour_at_most() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Ledger::open(folder.path(), 1, 9).unwrap();
+        open().place("a", 1_000_000).unwrap();
+        let mut ledger = open();
+        assert!(matches!(ledger.place("a", 5_000), Err(Refused::Limit { until_unix_s: 8_600, .. })));
+        assert!(ledger.place("a", 8_599).is_err());
+        ledger.place("a", 8_600).unwrap();
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! the more there were in a row; what an authority or a limit asks for is kept to.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -69,8 +69,19 @@ struct Entry {
     next_unix_s: u64,
     failures: u32,
     last_error: Option<String>,
-    /// Whether it is being attended to.
-    busy: bool,
+}
+
+impl Entry {
+    fn status(&self, (tenant, host): &Key) -> DomainStatus {
+        DomainStatus {
+            tenant: tenant.to_string(),
+            host: host.to_string(),
+            renew_unix_s: self.held.as_ref().map(|held| held.renew_unix_s),
+            next_unix_s: self.next_unix_s,
+            failures: self.failures,
+            last_error: self.last_error.clone(),
+        }
+    }
 }
 
 /// A certificate in use.
@@ -90,15 +101,14 @@ struct Attending {
 
 impl Drop for Attending {
     fn drop(&mut self) {
-        if let Ok(mut entries) = self.state.entries.try_borrow_mut()
+        if std::thread::panicking()
+            && let Ok(mut entries) = self.state.entries.try_borrow_mut()
             && let Some(entry) = entries.get_mut(&self.key)
         {
-            entry.busy = false;
-            if std::thread::panicking() {
-                entry.next_unix_s = now() + FIRST_PAUSE_S;
-                entry.last_error = Some("the attempt panicked".to_owned());
-            }
+            entry.next_unix_s = now() + FIRST_PAUSE_S;
+            entry.last_error = Some("the attempt panicked".to_owned());
         }
+        self.state.busy.borrow_mut().remove(&self.key);
         self.state.done.notify_one();
     }
 }
@@ -110,7 +120,9 @@ struct State {
     issued: Arc<Notify>,
     proved: Proved,
     entries: RefCell<HashMap<Key, Entry>>,
-    /// What entries begin with: certificates, unreadable files and statuses of an earlier process.
+    /// The domains that are being attended to, those among them that are nobody's any more.
+    busy: RefCell<HashSet<Key>>,
+    /// What entries begin with: what an earlier process left, and what became of domains since that come back.
     found: RefCell<Found>,
     /// The revision that `entries` follow.
     revision: Cell<u64>,
@@ -148,6 +160,7 @@ impl Schedule {
             issued,
             proved,
             entries: RefCell::default(),
+            busy: RefCell::default(),
             found: RefCell::new(found),
             revision: Cell::new(0),
             done: Notify::new(),
@@ -158,7 +171,7 @@ impl Schedule {
             state.follow();
             for key in state.due() {
                 let Ok(permit) = permits.clone().try_acquire_owned() else { break };
-                state.change(&key, |entry| entry.busy = true);
+                state.busy.borrow_mut().insert(key.clone());
                 let attending = Attending { state: state.clone(), key, _permit: permit };
                 tokio::task::spawn_local(async move { attending.state.attend(&attending.key).await });
             }
@@ -185,12 +198,18 @@ impl State {
             let entry = before.remove(&key).unwrap_or_else(|| self.enter(domain));
             entries.insert(key, entry);
         }
+        // Whoever takes a domain out and back in is neither forgiven its failures nor ordered another certificate.
+        let now = now();
+        let statuses = &mut self.found.borrow_mut().statuses;
+        statuses.retain(|_, status| status.next_unix_s > now);
+        let gone = before.iter().filter(|(_, entry)| entry.failures > 0 && entry.next_unix_s > now);
+        statuses.extend(gone.map(|(key, entry)| (owned(key), entry.status(key))));
         self.changed.set(true);
     }
 
     /// A domain that was not there before.
     fn enter(&self, domain: &ManagedDomain) -> Entry {
-        let key = (domain.tenant.to_string(), domain.host.to_string());
+        let key = owned(&(domain.tenant.clone(), domain.host.clone()));
         let mut found = self.found.borrow_mut();
         let status = found.statuses.remove(&key);
         let entry = Entry {
@@ -200,7 +219,6 @@ impl State {
             next_unix_s: status.as_ref().filter(|status| status.failures > 0).map_or(0, |s| s.next_unix_s),
             failures: status.as_ref().map_or(0, |status| status.failures),
             last_error: status.and_then(|status| status.last_error),
-            busy: false,
         };
         if entry.held.is_none() {
             tracing::warn!(
@@ -216,7 +234,8 @@ impl State {
     fn due(&self) -> Vec<Key> {
         let now = now();
         let entries = self.entries.borrow();
-        let due = entries.iter().filter(|(_, entry)| !entry.busy && entry.next_unix_s <= now);
+        let busy = self.busy.borrow();
+        let due = entries.iter().filter(|(key, entry)| !busy.contains(*key) && entry.next_unix_s <= now);
         let mut due: Vec<(u64, Key)> = due.map(|(key, entry)| (entry.next_unix_s, key.clone())).collect();
         due.sort_unstable();
         due.into_iter().map(|(_, key)| key).collect()
@@ -283,16 +302,15 @@ impl State {
     fn obtained(&self, key: &Key, Obtained { stored, issued }: &Obtained) {
         let held = held(stored, issued, self.orders.settings.renew_after_percent);
         let renew_unix_s = held.as_ref().map(|held| held.renew_unix_s);
+        let mut found = self.found.borrow_mut();
+        found.blocked.remove(&owned(key));
+        if let Some(held) = &held {
+            found.held.insert(owned(key), held.clone());
+        }
+        drop(found);
         self.change(key, |entry| {
-            *entry = Entry {
-                held,
-                blocked: None,
-                // The authority may say when.
-                next_unix_s: now(),
-                failures: 0,
-                last_error: None,
-                busy: entry.busy,
-            };
+            // The authority may say when.
+            *entry = Entry { held, blocked: None, next_unix_s: now(), failures: 0, last_error: None };
         });
         self.orders.managed.issue(issued);
         self.orders.managed.counters.orders_issued.fetch_add(1, Relaxed);
@@ -396,22 +414,16 @@ impl State {
         }
         self.written.set(Some(Instant::now()));
         let entries = self.entries.borrow();
-        let mut rows: Vec<DomainStatus> = entries
-            .iter()
-            .map(|((tenant, host), entry)| DomainStatus {
-                tenant: tenant.to_string(),
-                host: host.to_string(),
-                renew_unix_s: entry.held.as_ref().map(|held| held.renew_unix_s),
-                next_unix_s: entry.next_unix_s,
-                failures: entry.failures,
-                last_error: entry.last_error.clone(),
-            })
-            .collect();
+        let mut rows: Vec<DomainStatus> = entries.iter().map(|(key, entry)| entry.status(key)).collect();
         rows.sort_by(|a, b| (&a.tenant, &a.host).cmp(&(&b.tenant, &b.host)));
         if let Err(error) = status::save(&self.folder, &rows) {
             tracing::warn!(%error, "the status of certificates cannot be written");
         }
     }
+}
+
+fn owned((tenant, host): &Key) -> (String, String) {
+    (tenant.to_string(), host.to_string())
 }
 
 fn held(stored: &StoredCertificate, issued: &IssuedCertificate, percent: u64) -> Option<Held> {

@@ -35,8 +35,8 @@ const FOLDER: &str = "acme";
 /// Longest stored file, in bytes: a chain of ten certificates takes a fifth of that.
 const MAX_FILE_BYTES: u64 = 256 << 10;
 
-/// What stands for `*.` in the names of files; no host name begins with it.
-const WILDCARD: &str = "_wildcard.";
+/// What stands for `*.` in the names of files; no host name begins with it. It is no longer, so that every name fits.
+const WILDCARD: &str = "_.";
 
 /// Most certificates, or orders, that are read at start.
 const MAX_FILES: usize = 100_000;
@@ -436,6 +436,20 @@ mod tests {
         for path in domain_files(&read.root, "certificates") {
             assert!(!fs::read_to_string(path).unwrap().contains("PRIVATE"));
         }
+    }
+
+    #[test]
+    fn the_longest_names_have_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory: ServiceUrl = "https://ca.example/dir".parse().unwrap();
+        let store = store(folder.path(), 1);
+        let label = "a".repeat(63);
+        let longest = [&label, &label, &label, &label[..61]].join(".");
+        for host in [longest.clone(), format!("*.{}", &longest[2..])] {
+            store.save_certificate(&directory, &certificate("a", &host)).unwrap();
+        }
+        let (good, bad) = store.certificates();
+        assert_eq!((good.len(), bad.len()), (2, 0), "{bad:?}");
     }
 
     #[test]

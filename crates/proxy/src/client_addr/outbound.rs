@@ -12,7 +12,8 @@ use super::Chain;
 
 /// Whether a request header (its name in any case) tells of the client, its connection or the original request, or
 /// asserts an identity that only a proxy could have checked: removed, then written anew where we know better.
-/// `_` counts as `-`: CGI-style backends cannot tell `x_real_ip` from `x-real-ip`.
+/// Whatever is no letter or digit counts as `-`: there are CGI-style backends that make `_` of all of it, so that
+/// `x_real_ip` and `x.real.ip` are `x-real-ip` to them.
 pub fn is_forwarding_header(name: &[u8]) -> bool {
     // Few fields begin as one of these does, so that most cost one look.
     if !name.first().is_some_and(|first| matches!(first.to_ascii_lowercase(), b'c' | b'f' | b't' | b'x')) {
@@ -24,8 +25,9 @@ pub fn is_forwarding_header(name: &[u8]) -> bool {
 
 /// `known` is in lower case, with `-` only.
 fn is_same_name(name: &[u8], known: &str) -> bool {
-    let same =
-        |(&byte, known): (&u8, u8)| byte.to_ascii_lowercase() == known || (byte == b'_' && known == b'-');
+    let same = |(&byte, known): (&u8, u8)| {
+        byte.to_ascii_lowercase() == known || (known == b'-' && !byte.is_ascii_alphanumeric())
+    };
     name.len() == known.len() && name.iter().zip(known.bytes()).all(same)
 }
 
@@ -182,6 +184,9 @@ mod tests {
             "x-real_ip",
             "True-Client-IP",
             "X_Forwarded_Prefix",
+            "client.cert",
+            "Client!Cert_Chain",
+            "x.forwarded~for",
         ] {
             assert!(is_forwarding_header(name.as_bytes()), "{name}");
         }

@@ -3,8 +3,12 @@
 //! Policy: a key's parts are hashed, each with its kind and length, under keys that are drawn anew for each process;
 //! nothing of a value is kept. A request without a header, cookie or API key is counted with all that lack it. One with
 //! several values where there should be one is counted with all such: which of them a backend believes is not known
-//! here, and it must not be the client's choice under which it is counted. Names and values in a query are compared
-//! decoded.
+//! here, and it must not be the client's choice under which it is counted.
+//!
+//! Nor is it the client's choice which spelling of one value it is counted under. What some servers take for the same is
+//! the same here: names and values in a query decoded, values of cookies decoded and without quotes, methods in upper
+//! case, paths in their most lenient reading, in lower case and without a `/` at the end. At worst that counts together
+//! what a stricter server tells apart.
 
 use std::borrow::Cow;
 use std::collections::hash_map::RandomState;
@@ -27,6 +31,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) head: &'a RequestHead,
     /// The path in normal form.
     pub(crate) path: &'a [u8],
+    /// What lenient servers may take it for, the most lenient reading last.
+    pub(crate) readings: &'a [Vec<u8>],
     /// The route's name; `None`: no route takes the request.
     pub(crate) route: Option<&'a str>,
     pub(crate) client: IpAddr,
@@ -65,14 +71,20 @@ impl Hash {
     }
 
     fn add(&mut self, part: &KeyPart, subject: &Subject<'_>) {
-        let Subject { head, path, route, client } = *subject;
+        let Subject { head, path, readings, route, client } = *subject;
         match part {
             KeyPart::Client(prefix) => self.client(client, *prefix),
             KeyPart::Route => {
                 self.value(b'r', &route.map_or(Value::None, |name| Value::One(name.as_bytes().into())));
             }
-            KeyPart::Method => self.text(b'm', head.method()),
-            KeyPart::Path => self.text(b'p', path),
+            KeyPart::Method => {
+                self.text(b'm', &in_case(head.method(), u8::is_ascii_lowercase, <[u8]>::to_ascii_uppercase));
+            }
+            KeyPart::Path => {
+                let path = readings.last().map_or(path, Vec::as_slice);
+                let path = path.strip_suffix(b"/").unwrap_or(path);
+                self.text(b'p', &in_case(path, u8::is_ascii_uppercase, <[u8]>::to_ascii_lowercase));
+            }
             KeyPart::Header(name) => self.value(b'h', &header(&head.fields, name)),
             KeyPart::Cookie(name) => self.value(b'c', &cookie(&head.fields, name)),
             KeyPart::ApiKey { header: field, query } => {
@@ -107,6 +119,11 @@ impl Hash {
             hasher.write(bytes);
         }
     }
+}
+
+/// `text` in the case that `change` gives it, if any byte of it `differs`.
+fn in_case(text: &[u8], differs: fn(&u8) -> bool, change: fn(&[u8]) -> Vec<u8>) -> Cow<'_, [u8]> {
+    if text.iter().any(differs) { Cow::Owned(change(text)) } else { Cow::Borrowed(text) }
 }
 
 /// The network of `address` with this prefix.
@@ -148,7 +165,9 @@ fn header<'a>(fields: &'a Fields, name: &str) -> Value<'a> {
 }
 
 fn cookie<'a>(fields: &'a Fields, name: &str) -> Value<'a> {
-    Value::of(cookie::named(fields.values(Known::Cookie), name).map(Cow::Borrowed))
+    let unquoted = |value: &'a [u8]| value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+    let named = cookie::named(fields.values(Known::Cookie), name);
+    Value::of(named.map(|value| decoded(unquoted(value).unwrap_or(value))))
 }
 
 /// A parameter of a query in the form of HTML forms (WHATWG URL section 5.1).
@@ -190,17 +209,25 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::route::other_readings;
 
     struct Asked<'a> {
         fields: Vec<(&'a str, &'a str)>,
+        method: &'a str,
         query: &'a str,
         client: &'a str,
         path: &'a str,
         route: Option<&'a str>,
     }
 
-    const PLAIN: Asked<'_> =
-        Asked { fields: Vec::new(), query: "", client: "192.0.2.1", path: "/", route: Some("all") };
+    const PLAIN: Asked<'_> = Asked {
+        fields: Vec::new(),
+        method: "GET",
+        query: "",
+        client: "192.0.2.1",
+        path: "/",
+        route: Some("all"),
+    };
 
     /// Whether both requests have the same key.
     fn same(parts: &[KeyPart], one: &Asked<'_>, other: &Asked<'_>) -> bool {
@@ -208,12 +235,14 @@ mod tests {
         let [one, other] = [one, other].map(|asked| {
             let mut head = RequestHead::default();
             head.query = head.fields.store(asked.query.as_bytes());
+            head.method = head.fields.store(asked.method.as_bytes());
             for (name, value) in &asked.fields {
                 head.fields.push(name.as_bytes(), value.as_bytes());
             }
             let subject = Subject {
                 head: &head,
                 path: asked.path.as_bytes(),
+                readings: &other_readings(asked.path.as_bytes()),
                 route: asked.route,
                 client: asked.client.parse().unwrap(),
             };
@@ -254,6 +283,21 @@ mod tests {
         assert!(!same(&cookie, &with(&one("sid=a")), &with(&one("SID=a"))));
         assert!(same(&cookie, &with(&one("sid=a; sid=1")), &with(&one("sid=a; sid=2"))));
         assert!(!same(&cookie, &with(&one("sid=-")), &PLAIN));
+        for spelling in ["sid=%61bc", "sid=\"abc\"", "sid=%61%62%63", "sid=\"ab%63\""] {
+            assert!(same(&cookie, &with(&one("sid=abc")), &with(&one(spelling))), "{spelling}");
+        }
+    }
+
+    #[test]
+    fn spellings_of_a_path_or_a_method_are_one() {
+        let at = |path| Asked { path, ..PLAIN };
+        for spelling in ["/a/b/", "/A/b", "//a/b", "/a/b;v=1", "/a%2Fb", "/a\\b", "/a/x/..;/b"] {
+            assert!(same(&[KeyPart::Path], &at("/a/b"), &at(spelling)), "{spelling}");
+        }
+        assert!(!same(&[KeyPart::Path], &at("/a/b"), &at("/a/c")));
+        let by = |method| Asked { method, ..PLAIN };
+        assert!(same(&[KeyPart::Method], &by("POST"), &by("post")));
+        assert!(!same(&[KeyPart::Method], &by("POST"), &by("PUT")));
     }
 
     #[test]

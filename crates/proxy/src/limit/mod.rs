@@ -41,7 +41,6 @@ use crate::exchange::Client;
 use crate::head::Fields;
 use crate::observe::Observation;
 use crate::record::LimitSummary;
-use crate::route::matches_path;
 
 pub(crate) use at_once::{ConnectionPlace, Places, connections_per_client};
 pub use gcra::{Over, Within};
@@ -238,10 +237,28 @@ fn asked<'r>(
     (bucket, Charge { pace: rule.pace, cost: rule.cost, max_wait_ns, now_ns })
 }
 
+/// Whether a rule counts a request: also where only a lenient server would take it for what the rule is about.
 fn applies(rule: &RateRule, subject: &Subject<'_>) -> bool {
-    let is_path = |wanted: &PathMatch| matches_path(wanted, subject.path);
-    (rule.methods.is_empty() || rule.methods.iter().any(|method| method.as_bytes() == subject.head.method()))
+    let is_method = |method: &str| method.as_bytes().eq_ignore_ascii_case(subject.head.method());
+    let is_path = |wanted: &PathMatch| {
+        is_in(wanted, subject.path) || subject.readings.iter().any(|reading| is_in(wanted, reading))
+    };
+    (rule.methods.is_empty() || rule.methods.iter().any(|method| is_method(method)))
         && rule.path.as_ref().is_none_or(is_path)
+}
+
+/// Whether a path is one that is wanted, in upper or lower case, with or without a `/` at its end.
+fn is_in(wanted: &PathMatch, path: &[u8]) -> bool {
+    let without_end = |path: &[u8]| path.strip_suffix(b"/").unwrap_or(path).len();
+    let (wanted, is_exact) = match wanted {
+        PathMatch::Exact(exact) => (exact, true),
+        PathMatch::Prefix(prefix) => (prefix, false),
+    };
+    let wanted = &wanted.as_bytes()[..without_end(wanted.as_bytes())];
+    path.split_at_checked(wanted.len()).is_some_and(|(begin, rest)| {
+        begin.eq_ignore_ascii_case(wanted)
+            && if is_exact { matches!(rest, b"" | b"/") } else { rest.is_empty() || rest[0] == b'/' }
+    })
 }
 
 /// Rounded up.

@@ -25,11 +25,18 @@ use crate::observe::Observation;
 use crate::record::ModeOutcome;
 use crate::route;
 
-/// Whether the tenant's mode is not for a request for `path`, which is in normal form.
-pub(crate) fn is_spared(tenant: &Tenant, path: &[u8], observed: &mut Observation<'_>) -> bool {
+/// Whether the tenant's mode is not for a request for `path`, which is in normal form. What lenient servers may take it
+/// for in its other `readings` has to be spared, too.
+pub(crate) fn is_spared(
+    tenant: &Tenant,
+    path: &[u8],
+    readings: &[Vec<u8>],
+    observed: &mut Observation<'_>,
+) -> bool {
     let Some(spared) = tenant.mode.spared() else { return false };
+    let is_path = |path: &[u8]| spared.paths.iter().any(|wanted| route::matches_path(wanted, path));
     let is_spared = spared.has(observed.client_ip(), observed.known_origin())
-        || spared.paths.iter().any(|wanted| route::matches_path(wanted, path));
+        || std::iter::once(path).chain(readings.iter().map(Vec::as_slice)).all(is_path);
     observed.mode(&tenant.mode, if is_spared { ModeOutcome::Spared } else { ModeOutcome::Passed });
     is_spared
 }

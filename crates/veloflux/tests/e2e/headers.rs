@@ -1,6 +1,8 @@
 //! Header fields that the edge writes, removes and answers for: security headers by preset and merge, rules of routes,
 //! CORS, and reports of browsers.
 
+use std::time::{Duration, Instant};
+
 use http::Request;
 
 use crate::firewall::{INJECTION, get, with_rules};
@@ -395,6 +397,23 @@ async fn browsers_report_to_the_edge() {
     assert_eq!(backend.count(), 1);
     assert_eq!(post("other.test", "application/csp-report", report).await.text(), "b");
     assert_eq!(edge.metric("veloflux_csp_reports_total{tenant=\"other\"}").await, Some(0.0));
+}
+
+#[tokio::test]
+async fn reports_that_trickle_in_are_not_waited_for() {
+    let edge = Edge::new().tenant("acme", "acme.test", "security_headers: {csp_reports: true}").start().await;
+    let mut client = Client::plain(edge.http()).await;
+    let begun = Instant::now();
+    let head = "POST /.well-known/veloflux/csp-report HTTP/1.1\r\nHost: acme.test\r\n\
+                Content-Type: application/csp-report\r\nContent-Length: 1000\r\n\r\n";
+    client.send(head).await;
+    while begun.elapsed() < Duration::from_secs(9) {
+        client.send(" ").await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert_eq!(client.response().await.status, 408);
+    // However late the last byte came.
+    assert!(begun.elapsed() < Duration::from_secs(14), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -64,12 +64,18 @@ async fn a_site_is_closed_and_opened_by_one_word() {
     let through = get(&edge, "/", OFFICE).await;
     assert_eq!(through.text(), "b");
     assert_eq!(edge.access(id(&through)).await["mode"]["outcome"], "spared");
-    for (path, status) in
-        [("/health", 200), ("/health/x", 200), ("/%68ealth", 200), ("/healthy", 503), ("/health/../x", 503)]
-    {
+    for (path, status) in [
+        ("/health", 200),
+        ("/health/x", 200),
+        ("/%68ealth", 200),
+        ("/healthy", 503),
+        ("/health/../x", 503),
+        ("/health/..;/x", 503),
+        ("/health/..%2fx", 503),
+    ] {
         assert_eq!(get(&edge, path, STRANGER).await.status, status, "{path}");
     }
-    edge.metric_becomes("veloflux_maintenance_refused_total{tenant=\"acme\"}", 4.0).await;
+    edge.metric_becomes("veloflux_maintenance_refused_total{tenant=\"acme\"}", 6.0).await;
     assert_eq!(edge.metric("veloflux_tenant_mode{tenant=\"acme\",mode=\"maintenance\"}").await, Some(1.0));
 
     let own = "mode: maintenance\nmaintenance: {page: {body: '<h1>Back soon</h1>'}}";

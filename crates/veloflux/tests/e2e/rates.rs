@@ -184,6 +184,38 @@ async fn an_ipv6_client_is_its_network() {
 }
 
 #[tokio::test]
+async fn no_spelling_of_path_or_method_is_outside_a_rule() {
+    let rule = "rates: [{name: login, methods: [POST], path: {exact: /login}, rate: 1/h, burst: 1}]";
+    let edge = limited(rule).await;
+    let by = async |method: &str, target: &str| {
+        let mut client = Client::plain(edge.http()).await;
+        client.send(format!("{method} {target} HTTP/1.1\r\nHost: acme.test\r\n\r\n")).await;
+        client.response().await.status
+    };
+    assert_eq!(by("POST", "/login").await, 200);
+    for (method, target) in [
+        ("post", "/login"),
+        ("Post", "/login/"),
+        ("POST", "/LOGIN"),
+        ("POST", "//login"),
+        ("POST", "/login;jsessionid=1"),
+        ("POST", "/;a/login"),
+        ("POST", "/%2Flogin"),
+        ("POST", "/x/..%2flogin"),
+        ("POST", "/x/..;/login"),
+        ("POST", "/x\\..\\login"),
+        ("POST", "/x/%2e%2e/%6cogin?a"),
+        ("POST", "http://ACME.test.:80//login"),
+    ] {
+        assert_eq!(by(method, target).await, 429, "{method} {target}");
+    }
+    for (method, target) in [("GET", "/login"), ("POST", "/login2"), ("POST", "/login/x"), ("POST", "/logi")]
+    {
+        assert_eq!(by(method, target).await, 200, "{method} {target}");
+    }
+}
+
+#[tokio::test]
 async fn keys_are_of_any_parts() {
     let key = |key: &str| format!("rates: [{{name: rule, key: [{key}], rate: 1/h}}]");
     for (parts, requests) in [

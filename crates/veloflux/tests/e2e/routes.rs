@@ -37,7 +37,9 @@ async fn the_most_specific_route_answers() {
         ("/a/bc", "folder"),
         ("/z/../a/./x?q", "exact"),
         ("/%61/x", "exact"),
-        ("/a%2Fx", "rest"),
+        ("/b%2Fx", "rest"),
+        ("//b;c", "rest"),
+        ("/a/y%2Fz//", "folder"),
         ("/h", "rest"),
     ] {
         let response = client.get("acme.test", target).await;
@@ -50,6 +52,44 @@ async fn the_most_specific_route_answers() {
     assert_eq!(client.get("acme.test", "/m").await.text(), "get");
     client.send("POST /m HTTP/1.1\r\nHost: acme.test\r\nContent-Length: 0\r\n\r\n").await;
     assert_eq!(client.response().await.text(), "rest", "a route without a method condition is left for POST");
+}
+
+#[tokio::test]
+async fn a_path_that_a_backend_may_take_for_another_routes_is_refused() {
+    let backend = Backend::named("b");
+    let edge = routes(
+        &backend,
+        "- {name: rest, forward: {pool: web}}
+- {name: admin, path: {prefix: /admin}, access: {allow_only: {addresses: [192.0.2.1]}}, forward: {pool: web}}",
+    )
+    .await;
+    let mut client = Client::plain(edge.http()).await;
+    for target in [
+        "//admin",
+        "/x//../admin",
+        "/admin;v=1/users",
+        "/%2Fadmin",
+        "/x/..%2fadmin",
+        "/x/..;/admin",
+        "/x\\..\\admin",
+        "/%5cadmin",
+        "//admin/..;/x",
+    ] {
+        let refused = client.get("acme.test", target).await;
+        assert_eq!(refused.status, 400, "{target}");
+        let entry = edge.access(refused.header("x-request-id").unwrap()).await;
+        assert_eq!(
+            (&entry["route"], &entry["termination"]),
+            (&"rest".into(), &"rejected".into()),
+            "{target}"
+        );
+        client = Client::plain(edge.http()).await;
+    }
+    assert_eq!(client.get("acme.test", "/admin").await.status, 403);
+    assert_eq!(backend.count(), 0);
+    for target in ["/a%2Fb", "//x", "/x;admin", "/x%5Cadmin", "/administer"] {
+        assert_eq!(client.get("acme.test", target).await.status, 200, "{target}");
+    }
 }
 
 #[tokio::test]

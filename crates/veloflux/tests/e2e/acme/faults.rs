@@ -240,3 +240,33 @@ async fn a_process_that_crashes_in_a_loop_orders_no_more_than_one_that_runs() {
     assert_eq!(authority.orders(), 2);
     edge.metric_becomes("veloflux_acme_orders_total{result=\"limited\"}", 1.0).await;
 }
+
+#[tokio::test]
+async fn a_domain_that_goes_and_comes_back_is_not_ordered_again() {
+    let edge = Edge::new();
+    let environment = &[("PEBBLE_VA_SLEEPTIME", "4")];
+    let authority = Authority::start(&edge, Manner { environment, ..Manner::default() }).await;
+    let mut edge = edge.process(&acme(&[&authority], ""));
+    edge.set_tenant("acme", &auto(&["acme.test"]));
+    let mut edge = edge.start().await;
+    authority.let_in(&edge);
+    let root = authority.root(&edge).await;
+    let go_and_come_back = async |edge: &mut Edge| {
+        for hosts in [&["other.test"][..], &["acme.test"]] {
+            edge.set_tenant("acme", &auto(hosts).replace("other.test', certificate: auto", "other.test'"));
+            edge.reload().await;
+            // The schedule looks once a second.
+            tokio::time::sleep(Duration::from_millis(1_200)).await;
+        }
+    };
+    // Once while it is being ordered, and once with its certificate there.
+    said(&edge, "a certificate was ordered", 1).await;
+    go_and_come_back(&mut edge).await;
+    served(&edge, &root, "acme.test").await;
+    go_and_come_back(&mut edge).await;
+    served(&edge, &root, "acme.test").await;
+    assert_eq!(authority.orders(), 1);
+    assert_eq!(edge.count_said("a certificate was issued"), 1);
+    edge.metric_becomes("veloflux_acme_orders_total{result=\"resumed\"}", 0.0).await;
+    edge.metric_becomes("veloflux_acme_orders_total{result=\"placed\"}", 1.0).await;
+}
