@@ -19,6 +19,7 @@ use veloflux_snapshot::limit::KeyPart;
 
 use super::table::Key;
 use crate::client_addr::is_same_name;
+use crate::cookie;
 use crate::head::{Fields, Known, RequestHead};
 
 /// The hash keys of this process.
@@ -164,18 +165,10 @@ fn header<'a>(fields: &'a Fields, name: &str) -> Value<'a> {
     Value::of(named.map(|(.., value)| Cow::Borrowed(value)))
 }
 
-/// RFC 6265 section 4.2.1, read as leniently as servers do.
 fn cookie<'a>(fields: &'a Fields, name: &str) -> Value<'a> {
-    let pairs = fields.values(Known::Cookie).flat_map(|value| value.split(|&byte| byte == b';'));
-    let named = pairs.filter_map(|pair| {
-        let equals = pair.iter().position(|&byte| byte == b'=')?;
-        (pair[..equals].trim_ascii() == name.as_bytes()).then(|| {
-            let value = pair[equals + 1..].trim_ascii();
-            let quoted = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
-            decoded(quoted.unwrap_or(value))
-        })
-    });
-    Value::of(named)
+    let unquoted = |value: &'a [u8]| value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+    let named = cookie::named(fields.values(Known::Cookie), name);
+    Value::of(named.map(|value| decoded(unquoted(value).unwrap_or(value))))
 }
 
 /// A parameter of a query in the form of HTML forms (WHATWG URL section 5.1).
