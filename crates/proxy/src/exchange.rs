@@ -4,13 +4,16 @@
 //! that a body crosses the edge without being gathered. Both directions run at once: a backend may answer before
 //! the request has ended (RFC 9112 section 9.3), and gRPC and other streams need it.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use veloflux_snapshot::headers::FieldRules;
 
 use crate::head::{BodyLength, Fields, ResponseHead};
+use crate::headers::removes_from_request;
 use crate::io::Deadline;
 use crate::limit::Pacer;
 
@@ -175,6 +178,7 @@ pub(crate) struct Upload<'a> {
     max_bytes: u64,
     state: UploadState,
     waits_for: Side,
+    rules: &'a FieldRules,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,7 +191,8 @@ enum UploadState {
 }
 
 impl<'a> Upload<'a> {
-    pub(crate) fn new(prefix: &'a [u8], complete: bool, max_bytes: u64) -> Self {
+    /// `rules` say which trailer fields are left out.
+    pub(crate) fn new(prefix: &'a [u8], complete: bool, max_bytes: u64, rules: &'a FieldRules) -> Self {
         let kept = prefix.len() as u64;
         Self {
             prefix,
@@ -197,6 +202,7 @@ impl<'a> Upload<'a> {
             max_bytes,
             state: UploadState::Sending,
             waits_for: Side::Client,
+            rules,
         }
     }
 
@@ -239,8 +245,10 @@ impl<'a> Upload<'a> {
             match self.state {
                 UploadState::Done | UploadState::Refused(_) => return Poll::Ready(Ok(())),
                 UploadState::Ending => {
-                    let trailers = if self.complete { None } else { client.trailers() };
-                    ready!(backend.poll_end(cx, trailers))?;
+                    let trailers = client.trailers().filter(|_| !self.complete);
+                    let trailers =
+                        trailers.map(|all| without(all, |name| removes_from_request(self.rules, name)));
+                    ready!(backend.poll_end(cx, trailers.as_deref()))?;
                     self.state = UploadState::Done;
                 }
                 UploadState::Sending if !self.prefix.is_empty() => {
@@ -269,6 +277,16 @@ impl<'a> Upload<'a> {
             }
         }
     }
+}
+
+/// Trailer fields but for those that rules leave out.
+fn without(trailers: &Fields, is_removed: impl Fn(&[u8]) -> bool) -> Cow<'_, Fields> {
+    if !trailers.iter().any(|(_, name, _)| is_removed(name)) {
+        return Cow::Borrowed(trailers);
+    }
+    let mut kept = trailers.clone();
+    kept.retain(|_, name| !is_removed(name));
+    Cow::Owned(kept)
 }
 
 /// Deadlines of one exchange.
@@ -331,12 +349,14 @@ pub(crate) async fn request<C: Client, B: Backend>(
     .await
 }
 
-/// Passes the response body on, and what is left of the request body the other way. Gives the bytes passed.
+/// Passes the response body on, and what is left of the request body the other way. Gives the bytes passed. `rules` say
+/// which trailer fields are left out.
 pub(crate) async fn respond<C: Client, B: Backend>(
     client: &mut C,
     backend: &mut B,
     upload: &mut Upload<'_>,
     clock: &Clock,
+    rules: &FieldRules,
     passed: &mut u64,
 ) -> Result<(), Failure> {
     let mut progress = (u64::MAX, 0);
@@ -344,7 +364,7 @@ pub(crate) async fn respond<C: Client, B: Backend>(
     poll_fn(|cx| {
         // A failing upload does not end a response that has begun; the response's own end does.
         let uploading = !upload.is_done() && upload.poll(client, backend, cx)?.is_pending();
-        let done = poll_download(client, backend, cx, passed, &mut waits_for, clock)?;
+        let done = poll_download(client, backend, cx, passed, &mut waits_for, clock, rules)?;
         if done.is_ready() {
             return Poll::Ready(Ok(()));
         }
@@ -371,6 +391,7 @@ fn poll_download<C: Client, B: Backend>(
     passed: &mut u64,
     waits_for: &mut Side,
     clock: &Clock,
+    rules: &FieldRules,
 ) -> Poll<Result<(), Failure>> {
     *waits_for = Side::Client;
     loop {
@@ -381,7 +402,8 @@ fn poll_download<C: Client, B: Backend>(
                 *passed += n as u64;
             }
             Poll::Ready(Ok(Body::End)) => {
-                ready!(client.poll_end(cx, backend.trailers()))?;
+                let trailers = backend.trailers().map(|all| without(all, |name| rules.removes(name)));
+                ready!(client.poll_end(cx, trailers.as_deref()))?;
                 return Poll::Ready(Ok(()));
             }
             Poll::Ready(Err(e)) => return Poll::Ready(Err(e.into())),

@@ -126,7 +126,9 @@ pub(crate) async fn forward<C: Client>(
         observed.bytes_out += gathered.len() as u64;
     }
     let passed = &mut observed.bytes_out;
-    let outcome = exchange::respond(client, &mut reached.upstream, &mut reached.upload, &clock, passed).await;
+    let rules = &route.header_policy.response;
+    let outcome =
+        exchange::respond(client, &mut reached.upstream, &mut reached.upload, &clock, rules, passed).await;
     observed.bytes_in = reached.upload.sent();
     match outcome {
         Ok(()) => {
@@ -202,6 +204,7 @@ async fn reach<'a, C: Client>(
             what.gathered,
             what.complete || request.body == BodyLength::None,
             route.max_body_bytes,
+            &route.header_policy.request,
         );
         let attempt = async {
             let mut upstream =

@@ -106,7 +106,7 @@ async fn stages<'s, C: Client>(
         let path = CSP_REPORT_PATH.as_bytes();
         let subject = Subject { head, path, readings: &[], route: None, client: chain.client };
         let _places = limit::admit(core, tenant, limits, &subject, info, client, observed).await?;
-        let total = observed.begun + REPORT_TIMEOUT;
+        let total = core.now() + REPORT_TIMEOUT;
         let clock = Clock { total: Some(total), ..answer_clock(observed) };
         headers::take_reports(head, client, &clock, observed).await?;
         return own_response(head, client, 204, Fields::default(), &[], &clock, observed).await;

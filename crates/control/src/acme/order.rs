@@ -30,6 +30,9 @@ use super::store::{OrderRecord, Store, StoredCertificate};
 /// again later.
 const DECISION_TIMEOUT: Duration = Duration::from_mins(2);
 
+/// Most authorizations of an order. There is one for each name (RFC 8555 section 7.1.3), and one name.
+const MAX_AUTHORIZATIONS: usize = 4;
+
 /// First pause between two looks at an order, where the authority does not say how long.
 const FIRST_LOOK: Duration = Duration::from_millis(250);
 
@@ -228,6 +231,11 @@ impl Orders {
         mut order: Order,
         answers: &mut Answers,
     ) -> Result<Obtained, Failure> {
+        let asked_for = order.state().authorizations.len();
+        if asked_for > MAX_AUTHORIZATIONS {
+            let why = format!("one name is to be proved {asked_for} times over");
+            return Err(Failure::Authority { why, until_unix_s: None });
+        }
         let patience = RetryPolicy::new().initial_delay(FIRST_LOOK).backoff(1.5).timeout(DECISION_TIMEOUT);
         if order.state().status == OrderStatus::Pending {
             self.prove(authority, wanted, record, &mut order, &patience, answers).await?;

@@ -19,6 +19,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
+pub(crate) use outbound::is_same_name;
 pub use outbound::{Forwarding, Inbound, forwarding, is_forwarding_header};
 
 /// Elements of the forwarding headers that are looked at, counted from the right; a longer chain ends there.

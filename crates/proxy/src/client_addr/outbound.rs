@@ -23,10 +23,11 @@ pub fn is_forwarding_header(name: &[u8]) -> bool {
     PREFIXES.into_iter().any(begins) || EXACT.into_iter().any(|exact| is_same_name(name, exact))
 }
 
-/// `known` is in lower case, with `-` only.
-fn is_same_name(name: &[u8], known: &str) -> bool {
+/// Whether some backend takes a field's `name` for the `known` one, which is in lower case.
+pub(crate) fn is_same_name(name: &[u8], known: &str) -> bool {
     let same = |(&byte, known): (&u8, u8)| {
-        byte.to_ascii_lowercase() == known || (known == b'-' && !byte.is_ascii_alphanumeric())
+        byte.to_ascii_lowercase() == known
+            || (!known.is_ascii_alphanumeric() && !byte.is_ascii_alphanumeric())
     };
     name.len() == known.len() && name.iter().zip(known.bytes()).all(same)
 }

@@ -17,8 +17,9 @@
 mod cors;
 mod report;
 
-use veloflux_snapshot::headers::{Headers, Merge, SecurityField, SecurityHeader};
+use veloflux_snapshot::headers::{FieldRules, Headers, Merge, SecurityField, SecurityHeader};
 
+use crate::client_addr::is_same_name;
 use crate::head::{Fields, Known};
 use crate::template::{self, Values};
 
@@ -37,6 +38,12 @@ pub(crate) fn finish(policy: &Headers, to: &Recipient<'_>, own: &mut Fields, add
     if let Some(cors) = &policy.cors {
         cors::finish(cors, to.request.head, own, added);
     }
+}
+
+/// Whether a request's field is left out on its way to a backend: also one that only some backends take for a field that
+/// the rules name (`x_user` for `x-user`), for whoever sends it would have the last word on what the rules write.
+pub(crate) fn removes_from_request(rules: &FieldRules, name: &[u8]) -> bool {
+    rules.remove.iter().any(|removed| is_same_name(name, removed))
 }
 
 /// Whom a response is for.

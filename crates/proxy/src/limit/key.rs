@@ -6,9 +6,9 @@
 //! here, and it must not be the client's choice under which it is counted.
 //!
 //! Nor is it the client's choice which spelling of one value it is counted under. What some servers take for the same is
-//! the same here: names and values in a query decoded, values of cookies decoded and without quotes, methods in upper
-//! case, paths in their most lenient reading, in lower case and without a `/` at the end. At worst that counts together
-//! what a stricter server tells apart.
+//! the same here: names of headers with `_` for `-`, names and values in a query decoded, values of cookies decoded and
+//! without quotes, methods in upper case, paths in their most lenient reading, in lower case and without a `/` at the
+//! end. At worst that counts together what a stricter server tells apart.
 
 use std::borrow::Cow;
 use std::collections::hash_map::RandomState;
@@ -18,6 +18,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use veloflux_snapshot::limit::KeyPart;
 
 use super::table::Key;
+use crate::client_addr::is_same_name;
 use crate::cookie;
 use crate::head::{Fields, Known, RequestHead};
 
@@ -160,7 +161,7 @@ impl<'a> Value<'a> {
 }
 
 fn header<'a>(fields: &'a Fields, name: &str) -> Value<'a> {
-    let named = fields.iter().filter(|(_, found, _)| found.eq_ignore_ascii_case(name.as_bytes()));
+    let named = fields.iter().filter(|(_, found, _)| is_same_name(found, name));
     Value::of(named.map(|(.., value)| Cow::Borrowed(value)))
 }
 
@@ -275,6 +276,12 @@ mod tests {
             &header,
             &with(&[("x-user", "a"), ("x-user", "1")]),
             &with(&[("x-user", "a"), ("x-user", "2")])
+        ));
+        assert!(same(&header, &with(&one("a")), &with(&[("X_User", "a")])));
+        assert!(same(
+            &header,
+            &with(&[("x-user", "1"), ("x_user", "a")]),
+            &with(&[("x-user", "2"), ("x_user", "a")])
         ));
         let cookie = [KeyPart::Cookie("sid".into())];
         let one = |value| [("Cookie", value)];

@@ -23,6 +23,10 @@ const MAX_HEAD_BYTES: usize = 8 * 1024;
 /// Connections served at once; more wait in the listener's backlog.
 const MAX_CONNECTIONS: usize = 32;
 
+/// Connections at once that are told that they are not welcome; more are closed without a word, so that none of them
+/// takes the place of one that is.
+const MAX_REFUSED: usize = 8;
+
 /// For one connection, from accept to close.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -40,9 +44,10 @@ pub async fn serve(
 ) {
     let is_ready = Arc::new(is_ready);
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let refused = Arc::new(Semaphore::new(MAX_REFUSED));
     let mut connections = JoinSet::new();
     let accept = async {
-        while let Ok(slot) = slots.clone().acquire_owned().await {
+        loop {
             let (stream, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -52,6 +57,11 @@ pub async fn serve(
                 }
             };
             let metrics = is_welcome(peer.ip()).then(|| metrics.clone());
+            let slot = match metrics {
+                Some(_) => slots.clone().acquire_owned().await.ok(),
+                None => refused.clone().try_acquire_owned().ok(),
+            };
+            let Some(slot) = slot else { continue };
             let is_ready = is_ready.clone();
             connections.spawn(async move {
                 // A client that goes away or is too slow only loses its own answer.

@@ -172,6 +172,27 @@ async fn the_three_addresses_answer_and_no_other() {
 }
 
 #[tokio::test]
+async fn who_is_not_welcome_takes_nobodys_place() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let metrics = Arc::new(metrics_of(tenants(1)).0);
+    let is_welcome = |peer: std::net::IpAddr| peer == std::net::Ipv4Addr::LOCALHOST;
+    tokio::spawn(serve(listener, metrics, || true, is_welcome, std::future::pending()));
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 2], 0).into()).unwrap();
+        silent.push(socket.connect(address).await.unwrap());
+    }
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").await.unwrap();
+    let mut response = String::new();
+    let read = stream.read_to_string(&mut response);
+    tokio::time::timeout(std::time::Duration::from_secs(5), read).await.unwrap().unwrap();
+    assert!(response.starts_with("HTTP/1.1 200 OK"), "{response}");
+}
+
+#[tokio::test]
 async fn a_head_that_does_not_end_is_refused() {
     let request = [b"GET /metrics HTTP/1.1\r\nx: ".as_slice(), &vec![b'a'; 8 * 1024 - 26]].concat();
     assert!(ask(&request, true).await.starts_with("HTTP/1.1 431 "));

@@ -28,6 +28,7 @@ use crate::exchange::{Backend, BackendError, Body};
 use crate::h1::parse::HeadLimits;
 use crate::h1::{nominates, stays_behind};
 use crate::head::{BodyLength, Fields, Known, RequestHead, ResponseHead};
+use crate::headers::removes_from_request;
 use crate::io::Stream;
 use h1::H1Backend;
 use h2::H2Backend;
@@ -78,7 +79,10 @@ impl OutgoingRequest<'_> {
                 Known::Other => is_forwarding_header(name),
                 _ => false,
             };
-            if !replaced && !stays_behind(known, name, fields, nominated) && !self.rules.removes(name) {
+            if !replaced
+                && !stays_behind(known, name, fields, nominated)
+                && !removes_from_request(self.rules, name)
+            {
                 write(name, value);
             }
         }

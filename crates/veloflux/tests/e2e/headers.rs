@@ -209,6 +209,34 @@ async fn merges_are_as_written_and_routes_refine_tenants() {
 }
 
 #[tokio::test]
+async fn what_rules_remove_comes_back_under_no_other_spelling_and_in_no_trailer() {
+    let backend = Backend::start(async |_, socket| {
+        socket.body().await?;
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n";
+        socket.send(format!("{head}X-Gone: 1\r\nX-Sum: 8\r\n\r\n")).await
+    });
+    let rest = format!(
+        "pools: [{{name: web, backends: [{{address: '{}'}}]}}]\n\
+         routes:\n- name: all\n  forward: {{pool: web}}\n  \
+         request_headers: {{remove: [x-secret], set: [{{name: x-env, value: '{{client}}'}}]}}\n  \
+         response_headers: {{remove: [x-gone]}}",
+        backend.address()
+    );
+    let edge = Edge::new().tenant("acme", "acme.test", &rest).start().await;
+    let mut client = Client::plain(edge.http()).await;
+    let head = "POST / HTTP/1.1\r\nHost: acme.test\r\nX_Secret: s\r\nX.Env: forged\r\n\
+                Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n";
+    client.send(format!("{head}X-Secret: s\r\nx_env: forged\r\nX-Sum: 7\r\n\r\n")).await;
+    let response = client.response().await;
+    assert_eq!((response.trailers.get("x-gone"), response.trailers.get("x-sum")), (None, Some("8")));
+    let seen = backend.requests().pop().unwrap();
+    assert_eq!((seen.fields.get("x_secret"), seen.fields.get("x.env")), (None, None));
+    assert_eq!(seen.fields.all("x-env"), ["127.0.0.1"]);
+    assert_eq!((seen.trailers.get("x-secret"), seen.trailers.get("x_env")), (None, None));
+    assert_eq!(seen.trailers.get("x-sum"), Some("7"));
+}
+
+#[tokio::test]
 async fn rules_change_what_backends_and_clients_get() {
     let backend =
         backend_with("X-Gone: 1\r\nX-Version: 1\r\nX-Version: 2\r\nX-More: 1\r\nCache-Control: a\r\n");

@@ -179,9 +179,19 @@ async fn a_list_is_read_again_and_one_that_turns_bad_keeps_what_it_held() {
     let said = edge.said("what this file holds now is refused").await;
     assert_eq!((&said["level"], &said["file"]), (&"ERROR".into(), &Value::from(path)), "{said}");
     assert!(said["why"].as_str().unwrap().starts_with("line 2: `nonsense`"), "{said}");
+    // Gone; a folder; a pipe that nobody ever writes to, which must not be waited for.
+    for in_its_place in [None, Some("mkdir"), Some("mkfifo")] {
+        let path = edge.path("bad.txt");
+        let _ = std::fs::remove_file(&path);
+        if let Some(make) = in_its_place {
+            assert!(std::process::Command::new(make).arg(&path).status().unwrap().success());
+        }
+        edge.reload().await;
+        assert_eq!(statuses(&edge, ["192.0.2.1", "192.0.2.2"]).await, [200, 403], "{in_its_place:?}");
+        assert_eq!(edge.metric(&standing).await, Some(1.0));
+        let _ = std::fs::remove_dir(&path);
+    }
     std::fs::remove_file(edge.path("bad.txt")).unwrap();
-    edge.reload().await;
-    assert_eq!(statuses(&edge, ["192.0.2.1", "192.0.2.2"]).await, [200, 403]);
 
     put(&edge, "bad.txt", "# all forgiven\n");
     edge.reload().await;

@@ -270,3 +270,29 @@ async fn a_domain_that_goes_and_comes_back_is_not_ordered_again() {
     edge.metric_becomes("veloflux_acme_orders_total{result=\"resumed\"}", 0.0).await;
     edge.metric_becomes("veloflux_acme_orders_total{result=\"placed\"}", 1.0).await;
 }
+
+#[tokio::test]
+async fn an_authority_that_wants_one_name_proved_without_end_is_left_alone() {
+    let edge = Edge::new();
+    let (endless, good) =
+        (Authority::start(&edge, Manner::default()).await, Authority::start(&edge, Manner::default()).await);
+    endless.intervene(|request| {
+        let host = request.header("host").unwrap_or_default().to_owned();
+        (request.target == NEW_ORDER).then(|| {
+            let urls: Vec<_> = (0..2_000).map(|n| format!("\"https://{host}/proof/{n}\"")).collect();
+            let body = format!(
+                "{{\"status\": \"pending\", \"identifiers\": [], \"finalize\": \"https://{host}/f\", \
+                  \"authorizations\": [{}]}}",
+                urls.join(", ")
+            );
+            let fields = [("Location", format!("https://{host}/order/1")), ("Replay-Nonce", "x".to_owned())];
+            Answer::Response(201, fields.map(|(name, value)| (name.to_owned(), value)).to_vec(), body)
+        })
+    });
+    let mut edge = edge.process(&acme(&[&endless, &good], ""));
+    edge.set_tenant("acme", &auto(&["acme.test"]));
+    let edge = edge.start().await;
+    good.let_in(&edge);
+    said(&edge, "an authority for certificates does not work", 1).await;
+    assert!(endless.requests("/proof/").is_empty());
+}
