@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::process::Server;
-use crate::protection::PROTECTIONS;
+use crate::protection::{PROTECTIONS, Protection};
 use crate::scenario::Scenario;
 use crate::workdir::Workdir;
 
@@ -20,6 +20,11 @@ use veloflux::VeloFlux;
 pub(crate) trait Contender {
     /// Its name in the figures.
     fn name(&self) -> &'static str;
+
+    /// The protections that it has on.
+    fn protections(&self) -> &'static [Protection] {
+        &[]
+    }
 
     /// Starts it for `scenario` with one thread on its core.
     fn start(&self, scenario: &Scenario, upstream: SocketAddr, workdir: &Workdir) -> Result<Server, String>;
