@@ -13,7 +13,7 @@ pub(crate) const ADDRESSES_ROW: &str = "addresses";
 pub(crate) const COUNTRIES_ROW: &str = "countries";
 
 /// Rounds of each lookup; one takes about 20 ms.
-const ROUNDS: usize = 25;
+const ROUNDS: usize = 51;
 
 /// Kinds of sets, and the CPU time of a lookup in each, in nanoseconds.
 pub(crate) fn addresses() -> Result<Vec<(&'static str, f64)>, String> {
