@@ -91,3 +91,16 @@ pub(crate) fn access(protections: &[Protection]) -> Option<String> {
     let lists: Vec<_> = lists.collect();
     (!lists.is_empty()).then(|| format!("access: {{{}}}", lists.join(", ")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_several_protections_are_one() {
+        assert_eq!(access(&[]), None);
+        let both = access(PROTECTIONS).unwrap();
+        assert!(both.starts_with("access: {deny: {files: [denied.txt], countries: [KP], asns: ["), "{both}");
+        assert!(both.contains("]}, allow_only: {addresses: ["), "{both}");
+    }
+}

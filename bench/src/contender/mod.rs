@@ -16,6 +16,9 @@ pub(crate) use nginx::NGINX;
 pub(crate) use veloflux::OURS;
 use veloflux::VeloFlux;
 
+/// VeloFlux with all protections on.
+pub(crate) const ALL: &str = "all";
+
 /// A proxy that can be put in front of the upstream.
 pub(crate) trait Contender {
     /// Its name in the figures.
@@ -35,7 +38,7 @@ pub(crate) fn contenders(scenario: &Scenario) -> Vec<Box<dyn Contender>> {
     if scenario.protections {
         let each =
             PROTECTIONS.iter().map(|one| VeloFlux { name: one.name, protections: std::slice::from_ref(one) });
-        let all = VeloFlux { name: "all", protections: PROTECTIONS };
+        let all = VeloFlux { name: ALL, protections: PROTECTIONS };
         let with = each.chain([all]).map(|contender| Box::new(contender) as Box<dyn Contender>);
         std::iter::once(Box::new(VeloFlux::PLAIN) as Box<dyn Contender>).chain(with).collect()
     } else if scenario.firewall {
