@@ -8,6 +8,7 @@ mod check;
 mod firewall;
 mod headers;
 mod limits;
+mod mode;
 mod pool;
 mod route;
 mod tls;
@@ -22,6 +23,7 @@ pub use headers::{Cors, HeaderLine, HeaderRules, Merge, Preset, SecurityHeader, 
 pub use limits::{
     ApiKey, AtOnce, Bandwidth, Concurrency, DEFAULT_PLAN, Delay, KeyPart, LimitAction, Limits, Plan, RateRule,
 };
+pub use mode::{Challenge, Challenged, Maintenance, Mode, Page, Spared, UnderAttack};
 pub use pool::{
     Algorithm, Backend, BackendProtocol, BackendTls, CheckType, Ejection, HealthCheck, Pool, Retry,
     StickySessions,
@@ -68,6 +70,9 @@ pub struct Tenant {
     /// The operator's: the tenant's plan. Left out: the plan `default`, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<At<Name>>,
+    /// The switch: as usual, closed for maintenance, or under attack. Default: normal.
+    #[serde(default, skip_serializing_if = "Mode::is_default")]
+    pub mode: Mode,
     /// The operator's: limits of this tenant beside those of its plan.
     #[serde(default, skip_serializing_if = "Limits::is_empty")]
     pub ceilings: Limits,
@@ -105,6 +110,12 @@ pub struct Tenant {
     /// Security headers on every response. Left out: the preset balanced.
     #[serde(default, skip_serializing_if = "SecurityHeaders::is_empty")]
     pub security_headers: SecurityHeaders,
+    /// What `mode: maintenance` means.
+    #[serde(default, skip_serializing_if = "Maintenance::is_default")]
+    pub maintenance: Maintenance,
+    /// What `mode: under_attack` means.
+    #[serde(default, skip_serializing_if = "UnderAttack::is_default")]
+    pub under_attack: UnderAttack,
 }
 
 /// A host name that a tenant owns.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use veloflux_snapshot::managed::Managed;
 
 use crate::client_addr::TrustedProxies;
+use crate::cookie::CookieKey;
 use crate::h1::parse::HeadLimits;
 use crate::record::{Masker, Sink};
-use crate::sticky::StickyKey;
 
 /// Configuration of an edge.
 #[derive(Debug)]
@@ -38,8 +38,8 @@ pub struct EdgeConfig {
     pub rate_limit_memory_bytes: usize,
     /// HTTP/2 limits.
     pub http2: Http2Limits,
-    /// Key of stickiness cookies; the same on every node that shares clients.
-    pub sticky_key: StickyKey,
+    /// Key of the edge's own cookies; the same on every node that shares clients.
+    pub cookie_key: CookieKey,
     /// One line per request.
     pub access_log: Sink,
     /// One line per request in which firewall rules matched.

@@ -178,7 +178,7 @@ async fn reach<'a, C: Client>(
     let now_s = observed.unix_us / 1_000_000;
     let cookies = request.head.fields.values(Known::Cookie);
     let bound =
-        pool.sticky.as_ref().and_then(|_| sticky::parse(&core.config.sticky_key, pool, cookies, now_s));
+        pool.sticky.as_ref().and_then(|_| sticky::parse(&core.config.cookie_key, pool, cookies, now_s));
     let careful = !matches!(request.head.method(), b"GET" | b"HEAD");
     let mut tried = Tried::default();
     let mut retries = 0;
@@ -222,7 +222,7 @@ async fn reach<'a, C: Client>(
                 }
                 let cookie = (pool.sticky.is_some() && bound != Some(index))
                     .then(|| {
-                        sticky::set_cookie(&core.config.sticky_key, pool, index, now_s, observed.is_tls())
+                        sticky::set_cookie(&core.config.cookie_key, pool, index, now_s, observed.is_tls())
                     })
                     .flatten();
                 return Ok(Reached { index, upstream, upload, cookie, in_flight });

@@ -15,9 +15,10 @@ use veloflux_model::value::Country;
 use veloflux_snapshot::compile::stable_hash;
 use veloflux_snapshot::headers::Headers;
 use veloflux_snapshot::limit::RateRule;
+use veloflux_snapshot::mode::Mode;
 use veloflux_snapshot::runtime::TenantState;
 use veloflux_snapshot::tls::TlsPolicy;
-use veloflux_snapshot::{Backend, Origin, Route, Snapshot, Tenant};
+use veloflux_snapshot::{Backend, FirewallPolicy, Origin, Route, Snapshot, Tenant};
 use veloflux_waf::{Cause, Levels, Match, Record};
 
 use crate::accept::ConnectionInfo;
@@ -30,8 +31,9 @@ use crate::headers::{self, Recipient, Report, Transport};
 use crate::limit::{Limited, Quota};
 use crate::metrics::NO_TENANT;
 use crate::record::{
-    AccessEntry, CspEvent, EventAction, FirewallEvent, LimitEvent, LimitSummary, OriginEvent, OriginSummary,
-    RequestId, RuleMatch, Termination, Timestamp, TlsSession, WafCause, WafSummary, WafVerdict,
+    AccessEntry, CspEvent, EventAction, FirewallEvent, LimitEvent, LimitSummary, ModeOutcome, ModeSummary,
+    OriginEvent, OriginSummary, RequestId, RuleMatch, Termination, Timestamp, TlsSession, WafCause,
+    WafSummary, WafVerdict,
 };
 use crate::template::Values;
 
@@ -61,6 +63,7 @@ pub(crate) struct Observation<'a> {
     client: IpAddr,
     origin: Origin,
     denied: Option<Denied>,
+    mode: Option<ModeSummary>,
     tenant: Option<Arc<Tenant>>,
     route: Option<Arc<str>>,
     levels: Option<Levels>,
@@ -105,6 +108,7 @@ impl<'a> Observation<'a> {
             client: info.peer.ip().to_canonical(),
             origin: Origin::default(),
             denied: None,
+            mode: None,
             tenant: None,
             route: None,
             levels: None,
@@ -159,7 +163,16 @@ impl<'a> Observation<'a> {
     pub(crate) fn route(&mut self, route: &'a Route) {
         self.header_policy = &route.header_policy;
         self.route = Some(route.name.clone());
-        self.levels = route.firewall.as_ref().map(|policy| policy.overlay.levels());
+    }
+
+    /// What the tenant's mode, which is not the usual one, has done so far.
+    pub(crate) fn mode(&mut self, mode: &Mode, outcome: ModeOutcome) {
+        self.mode = Some(ModeSummary { name: mode.name(), outcome });
+    }
+
+    /// The firewall looks at the request.
+    pub(crate) fn inspected(&mut self, policy: &FirewallPolicy) {
+        self.levels = Some(policy.overlay.levels());
     }
 
     pub(crate) fn client(&mut self, client: IpAddr) {
@@ -266,11 +279,16 @@ impl<'a> Observation<'a> {
         if *rejection == Rejection::ClientGone && self.status == 0 {
             self.status = rejection.status();
         }
-        // A client that hangs up was not refused, and those of the firewall and of IP and country rules have counters of
-        // their own.
+        // A client that hangs up was not refused, and those of the firewall, of IP and country rules and of the tenant's mode
+        // have counters of their own.
         if !matches!(
             rejection,
-            Rejection::ClientGone | Rejection::Blocked { .. } | Rejection::Undecodable | Rejection::Denied
+            Rejection::ClientGone
+                | Rejection::Blocked { .. }
+                | Rejection::Undecodable
+                | Rejection::Denied
+                | Rejection::Maintenance { .. }
+                | Rejection::ProofRequired
         ) {
             self.counters().rejected.fetch_add(1, Relaxed);
         }
@@ -350,6 +368,7 @@ impl<'a> Observation<'a> {
                 client_sha256: self.info.client_cert.as_ref().map(|shown| &*shown.sha256),
             }),
             user_agent: head.fields.first(Known::UserAgent).map(|agent| masker.text(agent, MAX_USER_AGENT)),
+            mode: self.mode,
             origin: self
                 .denied
                 .as_ref()
@@ -440,13 +459,13 @@ impl<'a> Observation<'a> {
     fn log_limits(&self, head: &RequestHead) {
         let masker = &self.core.config.masker;
         for limited in &self.limited {
-            let LimitSummary { origin, name, outcome, time_ms } = limited.summary();
+            let LimitSummary { set_by, name, outcome, time_ms } = limited.summary();
             self.core.event_log.write(&LimitEvent {
                 time: Timestamp::from_unix_us(self.unix_us),
                 request_id: self.id,
                 tenant: self.tenant_id(),
                 route: self.route.as_deref(),
-                origin,
+                set_by,
                 limit: name,
                 outcome,
                 time_ms,

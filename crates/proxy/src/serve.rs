@@ -24,6 +24,7 @@ use crate::h1::parse::HeadError;
 use crate::head::{BodyLength, Fields, Known, RequestHead, ResponseHead};
 use crate::headers;
 use crate::limit::{self, Subject};
+use crate::mode;
 use crate::observe::Observation;
 use crate::route::{self, NoSite, Site};
 use crate::template;
@@ -87,12 +88,13 @@ async fn stages<'s, C: Client>(
     let rules = found.as_ref().map_or(&tenant.access, |site| &site.route.access);
     access::judge(snapshot, rules, observed)?;
 
-    let limits = found.as_ref().map_or(&tenant.limits, |site| &site.route.limits);
+    let path =
+        found.as_ref().map_or_else(|_| route::normal_path(head.path()), |site| Cow::Borrowed(&*site.path));
+    let is_spared = mode::is_spared(tenant, &path, observed);
+    let limits =
+        found.as_ref().map_or_else(|_| tenant.limits(is_spared), |site| site.route.limits(is_spared));
     let _places = match limits {
         Some(limits) => {
-            let path = found
-                .as_ref()
-                .map_or_else(|_| route::normal_path(head.path()), |site| Cow::Borrowed(&*site.path));
             let route = found.as_ref().ok().map(|site| &*site.route.name);
             let subject = Subject { head, path: &path, route, client: chain.client };
             Some(limit::admit(core, tenant, limits, &subject, info, client, observed).await?)
@@ -107,12 +109,18 @@ async fn stages<'s, C: Client>(
         headers::take_reports(head, client, &clock, observed).await?;
         return own_response(head, client, 204, Fields::default(), &[], &clock, observed).await;
     }
-    let site = found?;
     if is_preflight {
         // It asks only whether a request may be made; nothing of it goes any further.
         let clock = answer_clock(observed);
         return own_response(head, client, 204, Fields::default(), &[], &clock, observed).await;
     }
+    if !is_spared && let Err(mode::Refusal { rejection, page }) = mode::admit(core, tenant, head, observed) {
+        let mode::Page { fields, body } = page.ok_or(rejection)?;
+        observed.rejected(&rejection, false);
+        let clock = answer_clock(observed);
+        return own_response(head, client, rejection.status(), fields, &body, &clock, observed).await;
+    }
+    let site = found?;
     client_cert::admit(site.route, client_cert)?;
 
     if let BodyLength::Known(n) = head.body
@@ -121,7 +129,8 @@ async fn stages<'s, C: Client>(
         return Err(Rejection::BodyTooLarge);
     }
     let mut body = GatheredBody { bytes: Vec::new(), complete: head.body == BodyLength::None };
-    if let Some(policy) = &site.route.firewall {
+    if let Some(policy) = site.route.firewall(is_spared) {
+        observed.inspected(policy);
         inspect(policy, &site, info, head, client, inspection, &mut body, observed).await?;
     }
 

@@ -11,12 +11,12 @@
 //! one. The backend's name is an HMAC of its id: a plain hash would let anyone who guesses addresses confirm
 //! them. Finding the backend costs one HMAC per backend of the pool, for requests with a valid cookie only.
 
-use std::fmt;
-
-use aws_lc_rs::{constant_time, hmac};
+use aws_lc_rs::constant_time;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use veloflux_snapshot::{Pool, Sticky};
+
+use crate::cookie::{self, CookieKey};
 
 const VERSION: u8 = 1;
 const EXPIRY_AT: usize = 1;
@@ -28,70 +28,30 @@ const ENCODED_LEN: usize = (TOKEN_LEN * 4).div_ceil(3);
 /// Cookies of the right name that are looked at in one request; a client that sends more is not bound.
 const MAX_CANDIDATES: usize = 4;
 
-/// The key under which stickiness cookies are signed. Does not print.
-pub struct StickyKey(hmac::Key);
-
-impl StickyKey {
-    /// From 32 secret bytes; every node that should honour the same cookies needs the same ones.
-    pub fn new(bytes: &[u8; 32]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
-    }
-
-    fn tag(&self, pool: &Pool, signed: &[u8]) -> [u8; 16] {
-        // The length keeps a pool's id from running into what follows it.
-        self.mac(&[b"token", &(pool.id.len() as u64).to_be_bytes(), pool.id.as_bytes(), signed])
-    }
-
-    fn backend_name(&self, backend_id: &str) -> [u8; 8] {
-        self.mac(&[b"backend", backend_id.as_bytes()])
-    }
-
-    fn mac<const LEN: usize>(&self, parts: &[&[u8]]) -> [u8; LEN] {
-        let mut context = hmac::Context::with_key(&self.0);
-        for part in parts {
-            context.update(part);
-        }
-        let full = context.sign();
-        std::array::from_fn(|i| full.as_ref()[i])
-    }
-}
-
-impl fmt::Debug for StickyKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("StickyKey")
-    }
-}
-
 /// The backend (index into [`Pool::backends`]) that the request's cookies name. `cookies` are the values of its
 /// Cookie headers, `now_s` is in seconds since 1970. `None`: not bound, the usual balancing applies.
 pub fn parse<'a>(
-    key: &StickyKey,
+    key: &CookieKey,
     pool: &Pool,
     cookies: impl IntoIterator<Item = &'a [u8]>,
     now_s: u64,
 ) -> Option<usize> {
     let sticky = pool.sticky.as_ref()?;
-    cookies
-        .into_iter()
-        .flat_map(|header| header.split(|&byte| byte == b';'))
-        .filter_map(|pair| {
-            let at = memchr::memchr(b'=', pair)?;
-            (pair[..at].trim_ascii() == sticky.cookie.as_bytes()).then(|| pair[at + 1..].trim_ascii())
-        })
+    cookie::named(cookies, &sticky.cookie)
         .take(MAX_CANDIDATES)
         .find_map(|value| verify(key, pool, value, now_s))
 }
 
 /// The Set-Cookie header that binds a client to backend `index` for [`Sticky::ttl`] from `now_s` on (seconds since
 /// 1970). `secure`: the client came over TLS. `None`: the pool is not sticky or has no such backend.
-pub fn set_cookie(key: &StickyKey, pool: &Pool, index: usize, now_s: u64, secure: bool) -> Option<String> {
+pub fn set_cookie(key: &CookieKey, pool: &Pool, index: usize, now_s: u64, secure: bool) -> Option<String> {
     let Sticky { cookie, ttl } = pool.sticky.as_ref()?;
     let backend = pool.backends.get(index)?;
     let mut token = [0; TOKEN_LEN];
     token[0] = VERSION;
     token[EXPIRY_AT..NAME_AT].copy_from_slice(&now_s.saturating_add(ttl.as_secs()).to_be_bytes());
-    token[NAME_AT..TAG_AT].copy_from_slice(&key.backend_name(&backend.id));
-    let tag = key.tag(pool, &token[..TAG_AT]);
+    token[NAME_AT..TAG_AT].copy_from_slice(&backend_name(key, &backend.id));
+    let tag = tag(key, pool, &token[..TAG_AT]);
     token[TAG_AT..].copy_from_slice(&tag);
     let value = URL_SAFE_NO_PAD.encode(token);
     let secure = if secure { "; Secure" } else { "" };
@@ -99,18 +59,27 @@ pub fn set_cookie(key: &StickyKey, pool: &Pool, index: usize, now_s: u64, secure
     Some(format!("{cookie}={value}; Path=/; Max-Age={max_age}; HttpOnly{secure}; SameSite=Lax"))
 }
 
-fn verify(key: &StickyKey, pool: &Pool, value: &[u8], now_s: u64) -> Option<usize> {
+fn tag(key: &CookieKey, pool: &Pool, signed: &[u8]) -> [u8; 16] {
+    // The length keeps a pool's id from running into what follows it.
+    key.mac(&[b"token", &(pool.id.len() as u64).to_be_bytes(), pool.id.as_bytes(), signed])
+}
+
+fn backend_name(key: &CookieKey, backend_id: &str) -> [u8; 8] {
+    key.mac(&[b"backend", backend_id.as_bytes()])
+}
+
+fn verify(key: &CookieKey, pool: &Pool, value: &[u8], now_s: u64) -> Option<usize> {
     if value.len() != ENCODED_LEN {
         return None;
     }
     let token: [u8; TOKEN_LEN] = URL_SAFE_NO_PAD.decode(value).ok()?.try_into().ok()?;
-    let (signed, tag) = token.split_at(TAG_AT);
-    constant_time::verify_slices_are_equal(&key.tag(pool, signed), tag).ok()?;
+    let (signed, shown) = token.split_at(TAG_AT);
+    constant_time::verify_slices_are_equal(&tag(key, pool, signed), shown).ok()?;
     let expiry = u64::from_be_bytes(signed[EXPIRY_AT..NAME_AT].try_into().ok()?);
     if signed[0] != VERSION || now_s >= expiry {
         return None;
     }
-    pool.backends.iter().position(|backend| signed[NAME_AT..] == key.backend_name(&backend.id))
+    pool.backends.iter().position(|backend| signed[NAME_AT..] == backend_name(key, &backend.id))
 }
 
 #[cfg(test)]
@@ -123,8 +92,8 @@ mod tests {
 
     const NOW: u64 = 1_800_000_000;
 
-    fn key() -> StickyKey {
-        StickyKey::new(&[7; 32])
+    fn key() -> CookieKey {
+        CookieKey::new(&[7; 32])
     }
 
     fn pool() -> Pool {
@@ -171,7 +140,7 @@ mod tests {
         let mut other = self::pool();
         other.id = "t/q".into();
         assert_eq!(parse_one(&other, &cookie, NOW), None);
-        assert_eq!(parse(&StickyKey::new(&[8; 32]), &pool, [cookie.as_bytes()], NOW), None);
+        assert_eq!(parse(&CookieKey::new(&[8; 32]), &pool, [cookie.as_bytes()], NOW), None);
     }
 
     #[test]
@@ -198,11 +167,6 @@ mod tests {
         let plain = set_cookie(&key(), &pool, 0, NOW, false).unwrap();
         assert!(plain.ends_with("; Path=/; Max-Age=60; HttpOnly; SameSite=Lax"), "{plain}");
         assert_eq!(set_cookie(&key(), &pool, 9, NOW, true), None);
-    }
-
-    #[test]
-    fn the_key_does_not_print() {
-        assert_eq!(format!("{:?}", key()), "StickyKey");
     }
 
     proptest! {

@@ -96,6 +96,7 @@ pub(crate) fn snapshot_of(pools: Vec<Pool>) -> Arc<Snapshot> {
         access: Box::default(),
         firewall: None,
         limits: None,
+        usual: None,
         header_policy: Arc::default(),
     });
     let tenant = Tenant {
@@ -106,6 +107,7 @@ pub(crate) fn snapshot_of(pools: Vec<Pool>) -> Arc<Snapshot> {
         limits: None,
         header_policy: Arc::default(),
         csp_reports: None,
+        mode: veloflux_snapshot::mode::Mode::Normal,
         state: Registry::default().tenant(&id),
         id,
     };

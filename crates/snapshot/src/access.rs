@@ -105,7 +105,7 @@ pub(crate) struct Members {
 
 impl Members {
     /// What holds somebody, if anything does.
-    fn find(&self, address: IpAddr, origin: Origin) -> Option<Denial<'_>> {
+    pub(crate) fn find(&self, address: IpAddr, origin: Origin) -> Option<Denial<'_>> {
         let by = |rule| Some(Denial { rule, list: None });
         if self.addresses.contains(address) {
             return by(AccessRule::Address);

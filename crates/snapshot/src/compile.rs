@@ -14,6 +14,7 @@ mod client_auth;
 mod firewall;
 mod headers;
 mod limits;
+mod mode;
 mod ocsp;
 mod pool;
 mod ring;
@@ -248,7 +249,14 @@ impl<'a> Compiler<'a> {
     }
 
     fn report(&mut self, position: Position, message: impl Into<String>, hint: impl Into<String>) {
-        self.problems.push(Problem::new(position, message).hint(hint));
+        self.report_once(Problem::new(position, message).hint(hint));
+    }
+
+    /// Adds a problem once: a route repeats what its tenant says, and an attack what holds otherwise.
+    fn report_once(&mut self, problem: Problem) {
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
     }
 
     fn tenant(&mut self, tenant: &'a desired::Tenant, revocation_lists: Vec<RevocationList>) -> Tenant {
@@ -260,11 +268,14 @@ impl<'a> Compiler<'a> {
             .filter_map(|pool| Some((pool.name.as_str(), Arc::new(self.pool(&id, pool)?))))
             .collect();
         certificates.append(&mut self.pool_certificates);
-        let limits = self.limits(tenant, None);
+        let attack = mode::attack(tenant);
+        let usual_limits = attack.and_then(|_| self.limits(tenant, None, None));
+        let mode = self.mode(tenant, usual_limits.clone());
+        let limits = self.limits(tenant, None, attack);
         let header_policy = headers::of_tenant(tenant);
         let csp_reports = self.csp_reports(tenant);
         let access: Box<[_]> = self.access(&tenant.access).into_iter().collect();
-        let routes = self.routes(tenant, &pools, &access, limits.as_ref());
+        let routes = self.routes(tenant, &pools, &access, limits.as_ref(), usual_limits.as_ref());
         let state = self.registry.tenant(&id);
         Tenant {
             id,
@@ -275,6 +286,7 @@ impl<'a> Compiler<'a> {
             limits,
             header_policy,
             csp_reports,
+            mode,
             state,
         }
     }

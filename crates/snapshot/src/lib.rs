@@ -11,6 +11,7 @@ pub mod headers;
 mod hosts;
 pub mod limit;
 pub mod managed;
+pub mod mode;
 mod pool;
 pub mod publish;
 pub mod runtime;
@@ -181,8 +182,32 @@ pub struct Tenant {
     pub header_policy: Arc<headers::Headers>,
     /// How often clients may report what a Content-Security-Policy stopped; `None`: no reports are taken.
     pub csp_reports: Option<Arc<limit::Limits>>,
+    /// As usual, closed for maintenance, or under attack.
+    pub mode: mode::Mode,
     /// Counters that outlive the snapshot.
     pub state: Arc<TenantState>,
+}
+
+impl Tenant {
+    /// What limits requests that no route takes; `is_spared`: the tenant's mode is not for them. `None`: nothing does.
+    pub fn limits(&self, is_spared: bool) -> Option<&Arc<limit::Limits>> {
+        match &self.mode {
+            mode::Mode::UnderAttack(attack) if is_spared => attack.spared_limits.as_ref(),
+            _ => self.limits.as_ref(),
+        }
+    }
+}
+
+impl Route {
+    /// What limits its requests; `is_spared`: the tenant's mode is not for them. `None`: nothing does.
+    pub fn limits(&self, is_spared: bool) -> Option<&Arc<limit::Limits>> {
+        self.usual.as_ref().filter(|_| is_spared).map_or(&self.limits, |usual| &usual.limits).as_ref()
+    }
+
+    /// The firewall policy for its requests; `is_spared`: the tenant's mode is not for them. `None`: the firewall is off.
+    pub fn firewall(&self, is_spared: bool) -> Option<&Arc<FirewallPolicy>> {
+        self.usual.as_ref().filter(|_| is_spared).map_or(&self.firewall, |usual| &usual.firewall).as_ref()
+    }
 }
 
 /// A certificate of a tenant.
@@ -257,6 +282,8 @@ pub struct Route {
     pub firewall: Option<Arc<FirewallPolicy>>,
     /// What limits its requests; `None`: nothing does.
     pub limits: Option<Arc<limit::Limits>>,
+    /// What holds in place of `firewall` and `limits` for requests that the tenant's mode is not for; `None`: the same.
+    pub usual: Option<mode::Usual>,
     /// What happens to header fields.
     pub header_policy: Arc<headers::Headers>,
 }

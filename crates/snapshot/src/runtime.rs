@@ -85,6 +85,10 @@ pub struct TenantState {
     pub clients_refused: [AtomicU64; ClientRefusal::ALL.len()],
     /// Requests refused for any other reason (limits, bad host, no backend).
     pub rejected: AtomicU64,
+    /// Requests refused for maintenance.
+    pub maintenance_refused: AtomicU64,
+    /// Requests that were told to prove work first.
+    pub challenged: AtomicU64,
     /// Reports of what a Content-Security-Policy stopped.
     pub csp_reports: AtomicU64,
     /// What the firewall's rules remember from one request to the next.
@@ -277,6 +281,8 @@ impl TenantState {
             access_logged: Default::default(),
             clients_refused: Default::default(),
             rejected: AtomicU64::new(0),
+            maintenance_refused: AtomicU64::new(0),
+            challenged: AtomicU64::new(0),
             csp_reports: AtomicU64::new(0),
             collections: collections.tenant(),
         }

@@ -82,6 +82,29 @@ impl Origins {
         let Self { addresses, files, countries, asns } = self;
         addresses.is_empty() && files.is_empty() && countries.is_empty() && asns.is_empty()
     }
+
+    /// The files that are named, as written.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().map(|file| file.as_str())
+    }
+
+    /// Lists that are too long; `at` is where to report them.
+    pub(crate) fn problems(&self, at: Position) -> Vec<Problem> {
+        let Self { addresses, files, countries, asns } = self;
+        [
+            ("addresses", addresses.len(), MAX_ENTRIES),
+            ("files", files.len(), MAX_FILES),
+            ("countries", countries.len(), Country::COUNT + 1),
+            ("AS numbers", asns.len(), MAX_ENTRIES),
+        ]
+        .into_iter()
+        .filter(|(_, length, most)| length > most)
+        .map(|(what, length, most)| {
+            let message = format!("there are {length} {what} in a list of origins");
+            Problem::new(at, message).hint(format!("there may be {most}"))
+        })
+        .collect()
+    }
 }
 
 impl Access {
@@ -97,7 +120,7 @@ impl Access {
 
     /// The files that its lists name, as written.
     pub fn files(&self) -> impl Iterator<Item = &str> {
-        self.lists().flat_map(|list| list.files.iter().map(|file| file.as_str()))
+        self.lists().flat_map(Origins::files)
     }
 
     /// Whether tenants' rules are asked too.
@@ -107,20 +130,7 @@ impl Access {
 
     /// What is wrong between its values; `at` is where to report what has no place of its own.
     pub(crate) fn problems(&self, at: Position) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        for Origins { addresses, files, countries, asns } in self.lists() {
-            for (what, length, most) in [
-                ("addresses", addresses.len(), MAX_ENTRIES),
-                ("files", files.len(), MAX_FILES),
-                ("countries", countries.len(), Country::COUNT + 1),
-                ("AS numbers", asns.len(), MAX_ENTRIES),
-            ] {
-                if length > most {
-                    let message = format!("there are {length} {what} in a list of origins");
-                    problems.push(Problem::new(at, message).hint(format!("there may be {most}")));
-                }
-            }
-        }
+        let mut problems: Vec<Problem> = self.lists().flat_map(|list| list.problems(at)).collect();
         if let Some(allow_only) = self.allow_only.as_ref().filter(|list| list.is_empty()) {
             problems.push(
                 Problem::new(allow_only.position(), "`allow_only` names nobody, so nobody would pass")

@@ -3,6 +3,7 @@
 
 mod headers;
 mod limits;
+mod mode;
 mod tls;
 
 use std::collections::{HashMap, HashSet};
@@ -176,6 +177,7 @@ impl Check {
         self.limits(at, &tenant.ceilings);
         self.limits(at, &tenant.limits);
         self.security_headers(&tenant.security_headers);
+        self.modes(at, tenant);
     }
 
     fn access(&mut self, at: Position, access: &Access) {

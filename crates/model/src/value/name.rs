@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{Invalid, checked_text, shown, text_value};
+use super::{Invalid, checked_text, default_text, shown, text_value};
 
 /// Longest name, in bytes.
 const MAX_NAME: usize = 63;
@@ -56,6 +56,8 @@ macro_rules! name {
 name!(Name, "Name, unique within its tenant.", "web");
 name!(TenantId, "The tenant's name: unique and stable.", "acme");
 name!(Version, "Version of an installed rule set.", "4.28.0");
+
+default_text!(Name);
 
 #[cfg(test)]
 mod tests {

@@ -24,6 +24,12 @@ enum Per {
 const MAX_COUNT: u32 = 1_000_000;
 
 impl Rate {
+    /// So many a second, known when this is compiled; out of bounds it does not compile.
+    pub const fn per_second<const N: u32>() -> Self {
+        const { assert!(N >= 1 && N <= MAX_COUNT, "out of bounds") };
+        Self { count: N, per: Per::Second }
+    }
+
     /// How many.
     pub fn count(self) -> u32 {
         self.count

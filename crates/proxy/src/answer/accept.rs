@@ -4,7 +4,7 @@
 const MAX_RANGES: usize = 32;
 
 /// Whether HTML is asked for by name, and at least as much as JSON.
-pub(super) fn prefers_html<'a>(accept: impl Iterator<Item = &'a [u8]>) -> bool {
+pub(crate) fn prefers_html<'a>(accept: impl Iterator<Item = &'a [u8]>) -> bool {
     let (mut html, mut json) = (0, 0);
     let ranges = accept.flat_map(|value| value.split(|&byte| byte == b','));
     for range in ranges.take(MAX_RANGES) {

@@ -11,6 +11,8 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+pub(crate) use accept::prefers_html;
+
 /// Why a request is not answered by a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejection {
@@ -52,6 +54,13 @@ pub enum Rejection {
         /// The status that the policy asks for, usually 403.
         status: u16,
     },
+    /// The site is closed for maintenance.
+    Maintenance {
+        /// When clients may try again, in seconds from now.
+        retry_after_s: u32,
+    },
+    /// The site is under attack, and the client has proved no work.
+    ProofRequired,
     /// Every backend is down or draining.
     NoBackend,
     /// No backend gave a usable answer.
@@ -83,7 +92,7 @@ pub struct Answer {
 pub fn render<'a>(rejection: &Rejection, accept: impl Iterator<Item = &'a [u8]>, request_id: &str) -> Answer {
     let status = rejection.status();
     let words = Words::of(rejection);
-    let (content_type, body) = if accept::prefers_html(accept) {
+    let (content_type, body) = if prefers_html(accept) {
         ("text/html; charset=utf-8", html(status, &words, request_id))
     } else {
         ("application/problem+json", problem(status, &words, request_id))
@@ -118,11 +127,13 @@ impl Rejection {
             Self::ClientGone => 499,
             // A policy cannot turn a refusal into a success.
             Self::Blocked { status } if (400..600).contains(status) => *status,
-            Self::Blocked { .. } | Self::Denied | Self::ClientCertificateRequired => 403,
+            Self::Blocked { .. } | Self::Denied | Self::ClientCertificateRequired | Self::ProofRequired => {
+                403
+            }
             Self::Internal => 500,
             Self::UnsupportedTransferCoding => 501,
             Self::BackendFailed | Self::Undecodable => 502,
-            Self::NoBackend | Self::Overloaded => 503,
+            Self::NoBackend | Self::Overloaded | Self::Maintenance { .. } => 503,
             Self::BackendTimeout => 504,
             Self::UnsupportedVersion => 505,
         }
@@ -146,7 +157,9 @@ impl Rejection {
 
     fn retry_after_s(&self) -> Option<u32> {
         match self {
-            Self::TooManyRequests { retry_after_s } => Some(*retry_after_s),
+            Self::TooManyRequests { retry_after_s } | Self::Maintenance { retry_after_s } => {
+                Some(*retry_after_s)
+            }
             Self::Overloaded => Some(1),
             Self::NoBackend => Some(5),
             _ => None,
@@ -210,6 +223,14 @@ impl Words {
                 "Request blocked",
                 "The request looks like an attack and was refused. If it was not one, tell the site's owner the request id.",
             ),
+            Rejection::Maintenance { .. } => (
+                "Service unavailable",
+                "The site is being worked on and will be back. Please try again later.",
+            ),
+            Rejection::ProofRequired => (
+                "Browser check required",
+                "The site is under attack and serves only browsers that have passed a check. Open one of its pages in a browser first, or ask the site's owner to let your program in.",
+            ),
             Rejection::NoBackend => {
                 ("Service unavailable", "The site cannot be reached at the moment. Please try again shortly.")
             }
@@ -272,7 +293,7 @@ mod tests {
 
     const ID: &str = "0192f3a4-5b6c-7d8e-9f01-23456789abcd";
 
-    fn every_rejection() -> [(&'static str, Rejection); 22] {
+    fn every_rejection() -> [(&'static str, Rejection); 24] {
         [
             (
                 "bad-request",
@@ -293,6 +314,8 @@ mod tests {
             ("denied", Rejection::Denied),
             ("too-many-requests", Rejection::TooManyRequests { retry_after_s: 7 }),
             ("blocked", Rejection::Blocked { status: 403 }),
+            ("maintenance", Rejection::Maintenance { retry_after_s: 300 }),
+            ("proof-required", Rejection::ProofRequired),
             ("no-backend", Rejection::NoBackend),
             ("backend-failed", Rejection::BackendFailed),
             ("undecodable", Rejection::Undecodable),

@@ -6,8 +6,8 @@
 //! - What a route's rules remove goes, and what they write comes; not where the edge refuses, so that no rule makes a
 //!   refusal look like the route's own, to a cache for example.
 //! - Each security header meets what the response has of it already by its merge: `keep` leaves that alone, `override`
-//!   takes its place, `append` comes beside it. The edge's own answers count as a backend's: their
-//!   Content-Security-Policy, which allows nothing, stays.
+//!   takes its place, `append` comes beside it. The edge's own answers count as a backend's; but where it refuses and its
+//!   page has a Content-Security-Policy, that stands alone: it allows what the page needs and nothing else.
 //! - Strict-Transport-Security goes over HTTPS only, a backend's too (RFC 6797 section 7.2), and where the domain's TLS
 //!   policy says what it is, nobody else does.
 //! - Where a route says who may read it from other origins, nobody else does (see `cors`).
@@ -33,7 +33,7 @@ pub(crate) fn finish(policy: &Headers, to: &Recipient<'_>, own: &mut Fields, add
         own.retain(|_, name| !policy.response.removes(name));
         template::write_fields(&policy.response, &to.request, added);
     }
-    security(&policy.security, to.transport, own, added);
+    security(&policy.security, to, own, added);
     if let Some(cors) = &policy.cors {
         cors::finish(cors, to.request.head, own, added);
     }
@@ -58,7 +58,7 @@ pub(crate) enum Transport<'a> {
     },
 }
 
-fn security(fields: &[SecurityField], transport: Transport<'_>, own: &mut Fields, added: &mut Fields) {
+fn security(fields: &[SecurityField], to: &Recipient<'_>, own: &mut Fields, added: &mut Fields) {
     let bit = |header: SecurityHeader| 1_u32 << header as u8;
     let add = |added: &mut Fields, header: SecurityHeader, value: &str| {
         added.push_known(Known::Security(header), header.name().as_bytes(), value.as_bytes());
@@ -70,7 +70,8 @@ fn security(fields: &[SecurityField], transport: Transport<'_>, own: &mut Fields
         }
     }
     let sts = SecurityHeader::StrictTransportSecurity;
-    let settled = match transport {
+    // Of these nothing comes from `fields`.
+    let mut settled = match to.transport {
         Transport::Plain => bit(sts),
         Transport::Tls { hsts: Some(hsts) } => {
             add(added, sts, hsts);
@@ -79,6 +80,9 @@ fn security(fields: &[SecurityField], transport: Transport<'_>, own: &mut Fields
         Transport::Tls { hsts: None } => 0,
     };
     let mut replaced = settled;
+    if to.is_refused {
+        settled |= present & bit(SecurityHeader::ContentSecurityPolicy);
+    }
     for SecurityField { header, value, merge } in fields {
         let here = bit(*header);
         if settled & here != 0 {

@@ -14,6 +14,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use veloflux_snapshot::limit::KeyPart;
 
 use super::table::Key;
+use crate::cookie;
 use crate::head::{Fields, Known, RequestHead};
 
 /// The hash keys of this process.
@@ -146,15 +147,8 @@ fn header<'a>(fields: &'a Fields, name: &str) -> Value<'a> {
     Value::of(named.map(|(.., value)| Cow::Borrowed(value)))
 }
 
-/// RFC 6265 section 4.2.1, read as leniently as servers do.
 fn cookie<'a>(fields: &'a Fields, name: &str) -> Value<'a> {
-    let pairs = fields.values(Known::Cookie).flat_map(|value| value.split(|&byte| byte == b';'));
-    let named = pairs.filter_map(|pair| {
-        let equals = pair.iter().position(|&byte| byte == b'=')?;
-        (pair[..equals].trim_ascii() == name.as_bytes())
-            .then(|| Cow::Borrowed(pair[equals + 1..].trim_ascii()))
-    });
-    Value::of(named)
+    Value::of(cookie::named(fields.values(Known::Cookie), name).map(Cow::Borrowed))
 }
 
 /// A parameter of a query in the form of HTML forms (WHATWG URL section 5.1).

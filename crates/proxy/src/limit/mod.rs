@@ -108,8 +108,8 @@ impl Limited<'_> {
     /// For the logs.
     pub(crate) fn summary(&self) -> LimitSummary<'_> {
         LimitSummary {
-            // `tenant/origin/name`; neither a tenant's name nor an origin holds the separators.
-            origin: self.state.id.split(['/', '#']).nth(1).unwrap_or_default(),
+            // `tenant/who/name`; neither a tenant's name nor one who sets limits holds the separators.
+            set_by: self.state.id.split(['/', '#']).nth(1).unwrap_or_default(),
             name: self.name,
             outcome: self.outcome.name(),
             time_ms: u64::try_from(self.time.as_millis()).unwrap_or(u64::MAX),
@@ -180,8 +180,8 @@ async fn rates<'s, C: Client>(
     let now_ns = core.now_ns(observed.begun);
     let asked = |rule: &'s RateRule| asked(tables, limits, rule, subject, now_ns);
     let mut waiting = Waiting::default();
-    // One bit for each rule: four lists of 16 at most.
-    let mut charged = 0_u64;
+    // One bit for each rule: five lists of 16 at most.
+    let mut charged = 0_u128;
     for (index, rule) in limits.rates.iter().enumerate() {
         if !applies(rule, subject) {
             continue;

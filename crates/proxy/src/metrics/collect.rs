@@ -10,6 +10,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use veloflux_snapshot::managed::ManagedCounters;
+use veloflux_snapshot::mode::Mode;
 use veloflux_snapshot::runtime::{
     ClientRefusal, DURATION_BOUNDS_US, Histogram, LimitOutcome, LimitState, TenantState,
 };
@@ -32,6 +33,7 @@ impl Collector for Reading {
         let snapshot = (sources.snapshot)();
         let mut families = Families(encoder);
         tenants(&mut families, &by_tenant(&snapshot, &sources.process.nobody))?;
+        modes(&mut families, &snapshot)?;
         rules(&mut families, &snapshot)?;
         backends(&mut families, &snapshot, (sources.now_ms)())?;
         certificates(&mut families, &snapshot)?;
@@ -90,6 +92,10 @@ fn tenants(families: &mut Families<'_>, rows: &[(&str, Totals)]) -> fmt::Result 
         totals.waf_undecodable
     })?;
     count("veloflux_rejected", "Requests refused for other reasons", |totals| totals.rejected)?;
+    count("veloflux_maintenance_refused", "Requests refused for maintenance", |totals| {
+        totals.maintenance_refused
+    })?;
+    count("veloflux_challenged", "Requests that were told to prove work first", |totals| totals.challenged)?;
     count("veloflux_csp_reports", "Reports of what a Content-Security-Policy stopped", |totals| {
         totals.csp_reports
     })?;
@@ -115,6 +121,16 @@ fn tenants(families: &mut Families<'_>, rows: &[(&str, Totals)]) -> fmt::Result 
         totals.collections_entries
     })?;
     gauge("veloflux_waf_collections_bytes", "Memory of these entries", |totals| totals.collections_bytes)
+}
+
+/// Tenants that are not served as usual.
+fn modes(families: &mut Families<'_>, snapshot: &Snapshot) -> fmt::Result {
+    let switched = snapshot.tenants.iter().filter(|tenant| !matches!(tenant.mode, Mode::Normal));
+    families.gauges(
+        "veloflux_tenant_mode",
+        "1: the tenant is closed for maintenance, or under attack",
+        switched.take(MAX_TENANTS).map(|tenant| ([("tenant", &*tenant.id), ("mode", tenant.mode.name())], 1)),
+    )
 }
 
 /// The rules that cost most. One that is in several rule sets counts as one.
@@ -366,6 +382,8 @@ struct Totals {
     origins: OriginTotals,
     clients_refused: [u64; ClientRefusal::ALL.len()],
     rejected: u64,
+    maintenance_refused: u64,
+    challenged: u64,
     csp_reports: u64,
     collections_entries: u64,
     collections_bytes: u64,
@@ -390,6 +408,8 @@ impl Totals {
             *total += count.load(Relaxed);
         }
         self.rejected += state.rejected.load(Relaxed);
+        self.maintenance_refused += state.maintenance_refused.load(Relaxed);
+        self.challenged += state.challenged.load(Relaxed);
         self.csp_reports += state.csp_reports.load(Relaxed);
         let usage = state.collections.usage();
         self.collections_entries += usage.entries();

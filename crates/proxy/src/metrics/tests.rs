@@ -35,6 +35,7 @@ fn tenants(count: usize) -> Arc<Snapshot> {
             access: Box::default(),
             revocation_lists: Vec::new(),
             limits: None,
+            mode: veloflux_snapshot::mode::Mode::Normal,
             header_policy: Arc::default(),
             csp_reports: None,
             state: registry.tenant(&id),

@@ -60,6 +60,9 @@ pub struct AccessEntry<'a> {
     /// The User-Agent header.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<Masked<'a>>,
+    /// What the tenant's mode did; none where it is `normal`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<ModeSummary>,
     /// What IP and country rules said against it; none where they let it pass.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<OriginSummary>,
@@ -87,6 +90,31 @@ pub struct TlsSession<'a> {
     /// SHA-256 of the certificate that the client has shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_sha256: Option<&'a str>,
+}
+
+/// What the tenant's mode did about a request.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct ModeSummary {
+    /// `maintenance` or `under_attack`.
+    pub name: &'static str,
+    /// What came of it.
+    pub outcome: ModeOutcome,
+}
+
+/// What came of a tenant's mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModeOutcome {
+    /// It is not for the request.
+    Spared,
+    /// It asked for nothing but what limits and firewall ask.
+    Passed,
+    /// The client has proved its work.
+    Proved,
+    /// A proof was demanded.
+    Challenged,
+    /// The site is closed.
+    Refused,
 }
 
 /// What IP and country rules said against a request, in short; the event has the rest.

@@ -20,7 +20,7 @@ pub struct LimitEvent<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<&'a str>,
     /// Whose limit it is: `plan`, `ceiling`, `tenant` or `route`.
-    pub origin: &'a str,
+    pub set_by: &'a str,
     /// The limit's name.
     pub limit: &'a str,
     /// What was done: `rejected`, `delayed`, `logged` or `dry_run`.
@@ -41,7 +41,7 @@ pub struct LimitEvent<'a> {
 #[derive(Debug, Serialize)]
 pub struct LimitSummary<'a> {
     /// Whose limit it is: `plan`, `ceiling`, `tenant` or `route`.
-    pub origin: &'a str,
+    pub set_by: &'a str,
     /// The limit's name.
     pub name: &'a str,
     /// What was done: `rejected`, `delayed`, `logged` or `dry_run`.

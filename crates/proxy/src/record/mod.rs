@@ -16,7 +16,10 @@ mod request_id;
 mod sink;
 mod timestamp;
 
-pub use access::{AccessEntry, OriginSummary, Termination, TlsSession, WafCause, WafSummary, WafVerdict};
+pub use access::{
+    AccessEntry, ModeOutcome, ModeSummary, OriginSummary, Termination, TlsSession, WafCause, WafSummary,
+    WafVerdict,
+};
 pub use client_event::ClientCertificateEvent;
 pub use csp_event::CspEvent;
 pub use event::{EventAction, FirewallEvent, RuleMatch};

@@ -302,6 +302,7 @@ mod tests {
             user_agent: Some(
                 masker.text("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0", 256),
             ),
+            mode: None,
             origin: None,
             waf: Some(WafSummary {
                 verdict: WafVerdict::Passed,

@@ -27,8 +27,11 @@ pub fn lists_named(state: &Desired) -> BTreeSet<&str> {
     state
         .tenants
         .iter()
-        .flat_map(|tenant| tenant.routes.iter().map(|route| &route.access).chain([&tenant.access]))
-        .flat_map(Access::files)
+        .flat_map(|tenant| {
+            let rules = tenant.routes.iter().map(|route| &route.access).chain([&tenant.access]);
+            let spared = [&tenant.maintenance.allow, &tenant.under_attack.allow];
+            rules.flat_map(Access::files).chain(spared.into_iter().flat_map(|spared| spared.clients.files()))
+        })
         .collect()
 }
 
@@ -50,7 +53,7 @@ pub fn access(access: &Access, data: &AccessData, problems: &mut Vec<Problem>) -
     }))
 }
 
-fn members(origins: &Origins, data: &AccessData, problems: &mut Vec<Problem>) -> Members {
+pub(super) fn members(origins: &Origins, data: &AccessData, problems: &mut Vec<Problem>) -> Members {
     let Origins { addresses, files, countries, asns } = origins;
     let geo = data.geo.as_deref();
     if let Some(first) = countries.first().filter(|_| !geo.is_some_and(Geo::has_countries)) {

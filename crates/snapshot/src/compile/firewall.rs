@@ -110,7 +110,7 @@ impl Compiler<'_> {
         known.clone()
     }
 
-    /// Reports an error about `part` where it stands; once, for a route repeats what its tenant says.
+    /// Reports an error about `part` where it stands.
     fn report_overlay(
         &mut self,
         at: Position,
@@ -137,9 +137,7 @@ impl Compiler<'_> {
             ],
         };
         for problem in problems {
-            if !self.problems.contains(&problem) {
-                self.problems.push(problem);
-            }
+            self.report_once(problem);
         }
     }
 }

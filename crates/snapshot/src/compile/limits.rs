@@ -1,4 +1,5 @@
-//! Limits: those of a tenant's plan, of the operator for the tenant, of the tenant and of the route in one list.
+//! Limits: those of a tenant's plan, of the operator for the tenant, of the tenant, of the route and of an attack in one
+//! list.
 
 use std::sync::Arc;
 
@@ -12,16 +13,20 @@ use crate::limit::{AtOnce, Bandwidth, KeyPart, LimitAction, Limits, Pace, RateRu
 const DEFAULT_IPV6_PREFIX: u8 = 64;
 
 impl Compiler<'_> {
-    /// Everything that limits requests of `route`, or those of the tenant that no route takes. `None`: nothing does.
+    /// Everything that limits requests of `route`, or those of the tenant that no route takes; with what an attack adds,
+    /// if there is one. `None`: nothing does.
     pub(super) fn limits(
         &self,
         tenant: &desired::Tenant,
         route: Option<&desired::Route>,
+        attack: Option<&desired::UnderAttack>,
     ) -> Option<Arc<Limits>> {
         let id = tenant.name.as_str();
         let plan = tenant.plan.as_ref().map_or(DEFAULT_PLAN, |name| name.as_str());
         let plan = self.plans.iter().find(|known| known.name.as_str() == plan);
+        let attack = attack.map(desired::UnderAttack::limits);
         let lists = [
+            attack.as_ref().map(|limits| (format!("{id}/under_attack"), limits)),
             route.map(|route| (format!("{id}/route/{}", route.name), &route.limits)),
             Some((format!("{id}/tenant"), &tenant.limits)),
             Some((format!("{id}/ceiling"), &tenant.ceilings)),
@@ -37,7 +42,7 @@ impl Compiler<'_> {
         for (origin, given) in lists.into_iter().flatten() {
             self.add(&origin, given, &mut limits);
         }
-        // The sort is stable: the route's before the tenant's, and those before the operator's.
+        // The sort is stable: what an attack adds first, the route's before the tenant's, and those before the operator's.
         limits.rates.sort_by_key(|rule| rule.key.is_empty());
         let Limits { rates, connections, requests, bandwidth, .. } = &limits;
         let none = rates.is_empty() && connections.is_empty() && requests.is_empty() && bandwidth.is_empty();

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use veloflux_model::At;
-use veloflux_model::desired::{self, PathPattern};
+use veloflux_model::desired::{self, Firewall, PathPattern};
+use veloflux_model::located::Position;
 use veloflux_model::value::{ByteSize, Hostname, PathText, Period};
 
-use super::{Compiler, headers};
+use super::{Compiler, headers, mode};
 use crate::limit::Limits;
+use crate::mode::Usual;
 use crate::template::Template;
 use crate::{AccessPolicy, Action, FirewallPolicy, PathMatch, Pool, Route, Timeouts};
 
@@ -24,20 +26,27 @@ impl<'a> Compiler<'a> {
         pools: &HashMap<&str, Arc<Pool>>,
         everywhere: &[Arc<AccessPolicy>],
         own_limits: Option<&Arc<Limits>>,
+        usual_limits: Option<&Arc<Limits>>,
     ) -> Vec<Route> {
-        let of_tenant = self.policy(tenant.name.position(), &tenant.firewall);
+        let of_tenant = self.firewall(tenant, tenant.name.position(), &tenant.firewall);
         let mut routes = Vec::with_capacity(tenant.routes.len());
         for route in &tenant.routes {
-            let policy = if route.firewall.is_empty() {
+            let (firewall, usual_firewall) = if route.firewall.is_empty() {
                 of_tenant.clone()
             } else {
-                self.policy(route.name.position(), &tenant.firewall.refined_by(&route.firewall))
+                self.firewall(tenant, route.name.position(), &tenant.firewall.refined_by(&route.firewall))
             };
             let own = self.access(&route.access);
             let inherited = if route.access.inherits() { everywhere } else { &[] };
             let access: Box<[_]> = inherited.iter().cloned().chain(own).collect();
-            let limits =
-                if route.limits.is_empty() { own_limits.cloned() } else { self.limits(tenant, Some(route)) };
+            let limits = |own: Option<&Arc<Limits>>, attack| match &route.limits {
+                limits if limits.is_empty() => own.cloned(),
+                _ => self.limits(tenant, Some(route), attack),
+            };
+            let attack = mode::attack(tenant);
+            let usual =
+                attack.map(|_| Usual { limits: limits(usual_limits, None), firewall: usual_firewall });
+            let limits = limits(own_limits, attack);
             let (wildcard, exact): (Vec<&Hostname>, Vec<&Hostname>) =
                 route.hosts.iter().map(At::value).partition(|host| host.wildcard_parent().is_some());
             let groups = [(HostRank::Exact, exact), (HostRank::Wildcard, wildcard)];
@@ -47,8 +56,12 @@ impl<'a> Compiler<'a> {
             }
             for (rank, hosts) in groups {
                 // A pool that could not be compiled has been reported; the snapshot is refused anyway.
-                let protections =
-                    Protections { access: access.clone(), limits: limits.clone(), firewall: policy.clone() };
+                let protections = Protections {
+                    access: access.clone(),
+                    limits: limits.clone(),
+                    firewall: firewall.clone(),
+                    usual: usual.clone(),
+                };
                 if let Some(compiled) = compile(tenant, route, &hosts, protections, pools) {
                     routes.push((rank, compiled));
                 }
@@ -65,6 +78,20 @@ impl<'a> Compiler<'a> {
         });
         routes.into_iter().map(|(_, route)| route).collect()
     }
+
+    /// The firewall policy in force, and that of requests which an attack changes nothing for.
+    fn firewall(
+        &mut self,
+        tenant: &desired::Tenant,
+        at: Position,
+        firewall: &Firewall,
+    ) -> (Option<Arc<FirewallPolicy>>, Option<Arc<FirewallPolicy>>) {
+        let usual = self.policy(at, firewall);
+        let Some(attack) = mode::attack(tenant) else { return (usual, None) };
+        let raised = self.raised(attack, firewall);
+        let in_force = if raised == *firewall { usual.clone() } else { self.policy(at, &raised) };
+        (in_force, usual)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,6 +106,7 @@ struct Protections {
     access: Box<[Arc<AccessPolicy>]>,
     limits: Option<Arc<Limits>>,
     firewall: Option<Arc<FirewallPolicy>>,
+    usual: Option<Usual>,
 }
 
 fn compile(
@@ -88,7 +116,7 @@ fn compile(
     protections: Protections,
     pools: &HashMap<&str, Arc<Pool>>,
 ) -> Option<Route> {
-    let Protections { access, limits, firewall } = protections;
+    let Protections { access, limits, firewall, usual } = protections;
     let action = match route.action()? {
         desired::Action::Forward(forward) => Action::Forward {
             pool: pools.get(forward.pool.as_str())?.clone(),
@@ -127,6 +155,7 @@ fn compile(
         access,
         firewall,
         limits,
+        usual,
         header_policy: headers::of_route(tenant, route),
     })
 }

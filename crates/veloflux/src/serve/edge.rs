@@ -10,8 +10,8 @@ use veloflux_model::process::{DEFAULT_HTTPS_PORT, ListenerProtocol, Log, Output,
 use veloflux_model::value::Count;
 use veloflux_model::value::HeaderName;
 use veloflux_proxy::client_addr::TrustedProxies;
+use veloflux_proxy::cookie::CookieKey;
 use veloflux_proxy::record::{Masker, Sink, Target};
-use veloflux_proxy::sticky::StickyKey;
 use veloflux_proxy::{EdgeConfig, Http2Limits, Listener};
 use veloflux_snapshot::managed::Managed;
 
@@ -20,10 +20,10 @@ use crate::load::ProcessFile;
 use veloflux_control::files::{SECRET, read_bounded, write_new};
 
 /// File in the data directory with the key of stickiness cookies. Nodes that share clients share its content.
-const STICKY_KEY_FILE: &str = "sticky.key";
+const COOKIE_KEY_FILE: &str = "cookies.key";
 
 /// Length of that key, in bytes.
-const STICKY_KEY_BYTES: usize = 32;
+const COOKIE_KEY_BYTES: usize = 32;
 
 /// The edge's two logs, for whoever opens them anew and writes out what is left.
 pub(super) struct Logs {
@@ -96,7 +96,7 @@ pub(super) fn config(file: &ProcessFile, managed: Arc<Managed>) -> Outcome<(Edge
             stream_window_bytes: limits.http2.stream_window.bytes_u32(),
             connection_window_bytes: limits.http2.connection_window.bytes_u32(),
         },
-        sticky_key: sticky_key(&file.data_directory())?,
+        cookie_key: cookie_key(&file.data_directory())?,
         access_log: logs.access.clone(),
         event_log: logs.events.clone(),
         masker: masker(process)?,
@@ -127,11 +127,11 @@ fn sink(file: &ProcessFile, name: &str, log: &Log) -> Outcome<Sink> {
         .map_err(|error| Failure::new(format!("the log `{name}` ({target:?}) cannot be opened: {error}")))
 }
 
-fn sticky_key(data_directory: &Path) -> Outcome<StickyKey> {
-    let path = data_directory.join(STICKY_KEY_FILE);
-    let content = match read_bounded(&path, STICKY_KEY_BYTES as u64) {
+fn cookie_key(data_directory: &Path) -> Outcome<CookieKey> {
+    let path = data_directory.join(COOKIE_KEY_FILE);
+    let content = match read_bounded(&path, COOKIE_KEY_BYTES as u64) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let mut key = [0_u8; STICKY_KEY_BYTES];
+            let mut key = [0_u8; COOKIE_KEY_BYTES];
             aws_lc_rs::rand::fill(&mut key)
                 .map_err(|_| Failure::new("the system gives no random numbers"))?;
             std::fs::create_dir_all(data_directory)
@@ -147,5 +147,5 @@ fn sticky_key(data_directory: &Path) -> Outcome<StickyKey> {
             path.display()
         ))
     })?;
-    Ok(StickyKey::new(&key))
+    Ok(CookieKey::new(&key))
 }

@@ -25,8 +25,10 @@ pub(crate) fn run(args: &Files) -> Outcome {
     logging::start(&process.process.logs.process);
     let reloads = Reloads::first(&process, args.state.as_deref())?;
     run_until_told(&process, &reloads, |edge| {
-        let tenants = reloads.reader().current().tenants.len();
+        let snapshot = reloads.reader().current();
+        let tenants = snapshot.tenants.len();
         tracing::info!(tenants, addresses = ?edge.addresses(), metrics = ?edge.metrics_address(), "serving");
+        reload::tell_switches(None, &snapshot);
         Ok(())
     })
 }

@@ -4,13 +4,14 @@
 //! written, or several that are copied one after the other, are taken in when that has come to rest. With very many
 //! files the looks come less often, so that they take no more than a fiftieth of one core.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use veloflux_proxy::metrics::ProcessCounters;
 use veloflux_snapshot::managed::Managed;
-use veloflux_snapshot::{Lapsed, Publisher, Reader};
+use veloflux_snapshot::{Lapsed, Publisher, Reader, Snapshot};
 
 use super::ordering::Ordering;
 use crate::failure::Outcome;
@@ -109,12 +110,14 @@ impl Reloads {
     /// Loads everything anew and swaps it in, or says why not. The edge's own threads serve on meanwhile.
     pub(crate) async fn reload(&self, cause: &'static str) {
         let revision = self.publisher.revision() + 1;
-        let served = Lapsed::ServeAsIn(self.reader().current());
+        let before = self.reader().current();
+        let served = Lapsed::ServeAsIn(before.clone());
         let loader = self.loader.clone();
         let loaded = tokio::task::spawn_blocking(move || lock(&loader).load(revision, served)).await;
         match loaded {
             Ok(Ok(snapshot)) => {
                 let tenants = snapshot.tenants.len();
+                tell_switches(Some(&before), &snapshot);
                 self.publisher.publish(snapshot);
                 self.counters.reloaded(true);
                 tracing::info!(cause, revision, tenants, "reloaded");
@@ -127,6 +130,19 @@ impl Reloads {
                 self.counters.reloaded(false);
                 tracing::error!(cause, %error, "the reload failed, the old state stays in force");
             }
+        }
+    }
+}
+
+/// Tells whose switch was turned: a site that closes, or says that it is attacked, is the operator's business, too.
+pub(super) fn tell_switches(before: Option<&Snapshot>, now: &Snapshot) {
+    let before = before.iter().flat_map(|before| &before.tenants);
+    let known: HashMap<&str, &str> = before.map(|t| (&*t.id, t.mode.name())).collect();
+    for tenant in &now.tenants {
+        let mode = tenant.mode.name();
+        let was = known.get(&*tenant.id).copied().unwrap_or("normal");
+        if was != mode {
+            tracing::warn!(tenant = &*tenant.id, mode, was, "the mode of a tenant was changed");
         }
     }
 }

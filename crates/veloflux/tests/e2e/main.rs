@@ -20,6 +20,7 @@ mod limits;
 mod malformed;
 #[path = "../../../waf/tests/support/mmdb.rs"]
 mod mmdb;
+mod modes;
 mod mutual_tls;
 mod operations;
 mod origins;

@@ -119,7 +119,7 @@ async fn who_is_over_a_limit_is_told_when_to_come_again() {
     let id = third.header("x-request-id").unwrap();
     let (access, event) = (edge.access(id).await, edge.event(id).await);
     let limit = &access["limits"][0];
-    assert_eq!((&limit["origin"], &limit["name"]), (&"tenant".into(), &"per-hour".into()), "{access}");
+    assert_eq!((&limit["set_by"], &limit["name"]), (&"tenant".into(), &"per-hour".into()), "{access}");
     assert_eq!(limit["outcome"], "rejected");
     assert!((1_799_000..=1_800_000).contains(&limit["time_ms"].as_i64().unwrap()), "{access}");
     assert_eq!(access["termination"], "rejected");
@@ -308,7 +308,7 @@ async fn no_tenant_lifts_a_ceiling() {
     }
     let refused = edge.get("acme.test", "/nowhere").await;
     let access = edge.access(refused.header("x-request-id").unwrap()).await;
-    assert_eq!(access["limits"][0]["origin"], "plan");
+    assert_eq!(access["limits"][0]["set_by"], "plan");
 }
 
 #[tokio::test]
