@@ -1,10 +1,12 @@
 //! The load generator: `wrk`, one thread on its own core, with keep-alive connections.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::machine::LOAD_CORE;
 use crate::scenario::Scenario;
 use crate::workdir::{HOST, Workdir};
+use crate::world::CLIENTS_FILE;
 
 /// Connections kept open and busy.
 const CONNECTIONS: usize = 64;
@@ -19,6 +21,21 @@ function done(summary, latency, requests)
     local errors = summary.errors
     io.write(string.format("totals %d %d %d %d\n", summary.requests, summary.bytes, summary.duration,
         errors.connect + errors.read + errors.write + errors.status + errors.timeout))
+end
+"#;
+
+/// Makes every client's request before the first is sent.
+const EVERY_CLIENT: &str = r#"
+local requests, nth = {}, 0
+function init()
+    for client in io.lines(clients) do
+        wrk.headers["X-Forwarded-For"] = client
+        requests[#requests + 1] = wrk.format()
+    end
+end
+function request()
+    nth = nth % #requests + 1
+    return requests[nth]
 end
 "#;
 
@@ -45,7 +62,7 @@ pub(crate) struct Load {
 
 /// Sends the scenario's request to `port` for `seconds`; an error if any answer was not what it must be.
 pub(crate) fn run(scenario: &Scenario, port: u16, seconds: u64, workdir: &Workdir) -> Result<Load, String> {
-    let script = workdir.write("load.lua", &script(scenario))?;
+    let script = workdir.write("load.lua", script(scenario, &workdir.path(CLIENTS_FILE)))?;
     let offer = workdir.write("openssl.cnf", TLS_OFFER)?;
     let scheme = if scenario.tls { "https" } else { "http" };
     let output = Command::new("taskset")
@@ -72,8 +89,9 @@ pub(crate) fn run(scenario: &Scenario, port: u16, seconds: u64, workdir: &Workdi
     Ok(load)
 }
 
-/// Method, header fields and body for `wrk`, in Lua.
-fn script(scenario: &Scenario) -> String {
+/// Method, header fields and body for `wrk`, in Lua; where protections are measured, a request of each of the `clients`
+/// in turn.
+fn script(scenario: &Scenario, clients: &Path) -> String {
     let mut script = String::new();
     let mut set = |name: &str, value: &str| script.extend(["wrk.", name, " = \"", value, "\"\n"]);
     for (name, value) in scenario.request.headers {
@@ -83,6 +101,9 @@ fn script(scenario: &Scenario) -> String {
         set("method", "POST");
         set("headers[\"Content-Type\"]", "application/x-www-form-urlencoded");
         set("body", form);
+    }
+    if scenario.protections {
+        script.extend([&format!("local clients = {:?}\n", clients.display().to_string()), EVERY_CLIENT]);
     }
     script + SUMMARY
 }

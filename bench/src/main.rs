@@ -5,29 +5,40 @@
 //! and medians are compared. A figure stands only if the work was done: every answer 200 with the right length, no
 //! errors, and, with the firewall on, an attack refused.
 //!
-//! The row `protections` is VeloFlux beside itself: plain, with each protection on, and with all of them.
+//! The row `protections` is VeloFlux beside itself: plain, with each protection on, and with all of them. Requests come, as
+//! a trusted proxy says, from all over the world. Each protection has to refuse what it is there to refuse, with all of them
+//! on too, and the others have to serve it. The rows `addresses` and `countries` are the lookups alone.
 
 mod check;
 mod contender;
 mod load;
+mod lookup;
+#[path = "../../crates/model/tests/support/lookups.rs"]
+mod lookups;
 mod machine;
 mod measure;
+#[allow(clippy::unwrap_used, reason = "what it reads is written in this crate")]
+#[path = "../../crates/waf/tests/support/mmdb.rs"]
+mod mmdb;
 mod process;
 mod protection;
 mod report;
 mod scenario;
 mod upstream;
 mod workdir;
+mod world;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use contender::contenders;
+use lookup::{ADDRESSES_ROW, COUNTRIES_ROW};
 use measure::Plan;
-use scenario::scenarios;
+use scenario::{PROTECTIONS_ROW, scenarios};
 use upstream::Upstream;
 use workdir::Workdir;
+use world::World;
 
 /// Measures VeloFlux beside nginx and haproxy.
 #[derive(Parser)]
@@ -66,6 +77,17 @@ fn run(arguments: &Arguments) -> Result<Vec<String>, String> {
     println!("{}", plan.describe());
 
     let workdir = Workdir::create()?;
+    let world = [PROTECTIONS_ROW, COUNTRIES_ROW].into_iter().any(wanted);
+    let world = world.then(|| World::create(&workdir)).transpose()?;
+    if let Some(world) = &world {
+        println!("{}", world.facts);
+    }
+    if wanted(ADDRESSES_ROW) {
+        report::addresses(&lookup::addresses()?);
+    }
+    if let Some(world) = world.filter(|_| wanted(COUNTRIES_ROW)) {
+        report::countries(lookup::countries(&world));
+    }
     let upstream = Upstream::start(&workdir)?;
     let mut rows = Vec::new();
     let mut faults = Vec::new();

@@ -97,7 +97,8 @@ fn prepare(
     workdir: &Workdir,
 ) -> Result<Server, String> {
     let server = contender.start(scenario, upstream.address(), workdir)?;
-    let checked = check::works(scenario, server.address.port(), &workdir.path("cert.pem"));
+    let checked =
+        check::works(scenario, contender.protections(), server.address.port(), &workdir.path("cert.pem"));
     checked.map_err(|error| format!("{error}\n{}", server.output()))?;
     load::run(scenario, server.address.port(), Plan::WARM_UP_SECONDS, workdir)?;
     Ok(server)

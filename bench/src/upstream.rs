@@ -24,9 +24,9 @@ impl Upstream {
         let files = workdir.create_folder("upstream")?;
         for (target, length) in ANSWERS {
             let body: String = PROSE.chars().cycle().take(length).collect();
-            workdir.write(&format!("upstream{target}"), &body)?;
+            workdir.write(&format!("upstream{target}"), body)?;
         }
-        let config = workdir.write("upstream.conf", &config(port, workdir.root(), &files))?;
+        let config = workdir.write("upstream.conf", config(port, workdir.root(), &files))?;
         let arguments = ["-c", &config.display().to_string(), "-p", &workdir.root().display().to_string()];
         let server =
             Server::start(Path::new(NGINX), &arguments, LOAD_CORE, port, workdir.path("upstream.log"))?;

@@ -21,7 +21,7 @@ impl Workdir {
         let (certificate, key) = (issued.cert.pem(), issued.signing_key.serialize_pem());
         workdir.write("cert.pem", &certificate)?;
         workdir.write("key.pem", &key)?;
-        workdir.write("both.pem", &format!("{certificate}{key}"))?;
+        workdir.write("both.pem", format!("{certificate}{key}"))?;
         Ok(workdir)
     }
 
@@ -31,7 +31,7 @@ impl Workdir {
     }
 
     /// Writes a file and gives its path.
-    pub(crate) fn write(&self, name: &str, content: &str) -> Result<PathBuf, String> {
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> Result<PathBuf, String> {
         let path = self.path(name);
         std::fs::write(&path, content).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(path)

@@ -23,7 +23,7 @@ impl Contender for Haproxy {
         let port = free_port()?;
         let name = format!("haproxy-{}", scenario.name);
         let config =
-            workdir.write(&format!("{name}.cfg"), &config(scenario, port, upstream, workdir.root()))?;
+            workdir.write(&format!("{name}.cfg"), config(scenario, port, upstream, workdir.root()))?;
         let arguments = ["-f", &config.display().to_string()];
         // Its log goes to standard output, which is a file here: what it writes is what it would write in service.
         Server::start(Path::new(HAPROXY), &arguments, PROXY_CORE, port, workdir.path(&format!("{name}.log")))

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::process::Server;
-use crate::protection::PROTECTIONS;
+use crate::protection::{PROTECTIONS, Protection};
 use crate::scenario::Scenario;
 use crate::workdir::Workdir;
 
@@ -16,10 +16,18 @@ pub(crate) use nginx::NGINX;
 pub(crate) use veloflux::OURS;
 use veloflux::VeloFlux;
 
+/// VeloFlux with all protections on.
+pub(crate) const ALL: &str = "all";
+
 /// A proxy that can be put in front of the upstream.
 pub(crate) trait Contender {
     /// Its name in the figures.
     fn name(&self) -> &'static str;
+
+    /// The protections that it has on.
+    fn protections(&self) -> &'static [Protection] {
+        &[]
+    }
 
     /// Starts it for `scenario` with one thread on its core.
     fn start(&self, scenario: &Scenario, upstream: SocketAddr, workdir: &Workdir) -> Result<Server, String>;
@@ -30,7 +38,7 @@ pub(crate) fn contenders(scenario: &Scenario) -> Vec<Box<dyn Contender>> {
     if scenario.protections {
         let each =
             PROTECTIONS.iter().map(|one| VeloFlux { name: one.name, protections: std::slice::from_ref(one) });
-        let all = VeloFlux { name: "all", protections: PROTECTIONS };
+        let all = VeloFlux { name: ALL, protections: PROTECTIONS };
         let with = each.chain([all]).map(|contender| Box::new(contender) as Box<dyn Contender>);
         std::iter::once(Box::new(VeloFlux::PLAIN) as Box<dyn Contender>).chain(with).collect()
     } else if scenario.firewall {

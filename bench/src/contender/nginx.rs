@@ -40,7 +40,7 @@ impl Contender for Nginx {
         let name = format!("{}-{}", self.name, scenario.name);
         let rules = if scenario.firewall { Some(write_rules(workdir)?) } else { None };
         let config = config(scenario, port, upstream, workdir.root(), rules.as_deref());
-        let config = workdir.write(&format!("{name}.conf"), &config)?;
+        let config = workdir.write(&format!("{name}.conf"), config)?;
         let arguments = ["-c", &config.display().to_string(), "-p", &workdir.root().display().to_string()];
         Server::start(Path::new(NGINX), &arguments, PROXY_CORE, port, workdir.path(&format!("{name}.log")))
     }
@@ -71,7 +71,7 @@ Include {crs}/rules/*.conf
         setup = setup.display(),
         crs = crs.display(),
     );
-    workdir.write("modsecurity.conf", &rules)
+    workdir.write("modsecurity.conf", rules)
 }
 
 fn config(scenario: &Scenario, port: u16, upstream: SocketAddr, root: &Path, rules: Option<&Path>) -> String {

@@ -7,7 +7,7 @@ use std::process::Command;
 use super::{Contender, crs_folder};
 use crate::machine::PROXY_CORE;
 use crate::process::Server;
-use crate::protection::Protection;
+use crate::protection::{Protection, access};
 use crate::scenario::Scenario;
 use crate::workdir::{HOST, Workdir, free_port};
 
@@ -32,6 +32,10 @@ impl Contender for VeloFlux {
         self.name
     }
 
+    fn protections(&self) -> &'static [Protection] {
+        self.protections
+    }
+
     fn start(&self, scenario: &Scenario, upstream: SocketAddr, workdir: &Workdir) -> Result<Server, String> {
         let program = program()?;
         let port = free_port()?;
@@ -39,11 +43,8 @@ impl Contender for VeloFlux {
             install(&program, &crs_folder()?, &workdir.path("veloflux-data"))?;
         }
         let file = |kind: &str| format!("{}-{}{kind}", self.name, scenario.name);
-        let process = workdir.write(&file(".yaml"), &process_file(scenario, port))?;
-        let state = workdir.write(&file("-state.yaml"), &state_file(scenario, self.protections, upstream))?;
-        for file in self.protections.iter().filter_map(|protection| protection.file) {
-            workdir.write(file.name, &(file.content)())?;
-        }
+        let process = workdir.write(&file(".yaml"), process_file(scenario, self.protections, port))?;
+        let state = workdir.write(&file("-state.yaml"), state_file(scenario, self.protections, upstream))?;
         let arguments =
             ["serve", "--process", &process.display().to_string(), "--state", &state.display().to_string()];
         let output = workdir.path(&file(".log"));
@@ -65,7 +66,12 @@ fn install(program: &Path, crs: &Path, data: &Path) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(format!("veloflux crs install: {said}")) }
 }
 
-fn process_file(scenario: &Scenario, port: u16) -> String {
+fn process_file(scenario: &Scenario, protections: &[Protection], port: u16) -> String {
+    let mut lines: Vec<_> = protections.iter().flat_map(|protection| protection.process).copied().collect();
+    if scenario.protections {
+        // The load generator says from where in the world its requests come.
+        lines.push("trusted_proxies: [127.0.0.1]");
+    }
     format!(
         "data_directory: veloflux-data
 listeners: [{{address: '127.0.0.1:{port}', protocol: {protocol}}}]
@@ -75,20 +81,23 @@ logs:
   events: {{output: 'off'}}
   process: {{level: warn}}
 reload: {{watch: false}}
+{lines}
 ",
         protocol = if scenario.tls { "https" } else { "http" },
         access = if scenario.log { "{file: veloflux-access.log}" } else { "'off'" },
+        lines = lines.join("\n"),
     )
 }
 
 fn state_file(scenario: &Scenario, protections: &[Protection], upstream: SocketAddr) -> String {
     let firewall = if scenario.firewall { "{mode: block, paranoia_level: 1}" } else { "{mode: 'off'}" };
-    let lines = protections.iter().flat_map(|protection| protection.tenant);
-    let mut lines = lines.fold(String::new(), |text, line| text + "    " + line + "\n");
-    if !lines.contains("security_headers:") {
+    let tenant = protections.iter().flat_map(|protection| protection.tenant);
+    let mut lines: Vec<_> = tenant.map(|line| (*line).to_owned()).chain(access(protections)).collect();
+    if !lines.iter().any(|line| line.starts_with("security_headers:")) {
         // The one protection that is on by default; the contenders beside it add no header either.
-        lines.push_str("    security_headers: {preset: 'off'}\n");
+        lines.push("security_headers: {preset: 'off'}".to_owned());
     }
+    let lines = lines.into_iter().fold(String::new(), |text, line| text + "    " + &line + "\n");
     format!(
         "tenants:
   - name: bench

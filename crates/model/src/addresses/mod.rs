@@ -2,8 +2,8 @@
 //!
 //! A set holds the addresses at which it begins and ends, in order: an address is in it if it lies behind an odd number
 //! of them. Networks that overlap or touch are one, so the same addresses make the same set however they are written.
-//! Memory is about 8 bytes for an IPv4 network that touches no other, 40 for an IPv6 one and 80 where a great many share
-//! their first bits; a lookup allocates nothing.
+//! Memory is about 8 bytes for an IPv4 network that touches no other and 40 for an IPv6 one, up to 60 where they crowd by the
+//! dozen; a lookup allocates nothing.
 
 mod boundaries;
 mod list;

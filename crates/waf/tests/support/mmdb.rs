@@ -3,6 +3,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test crate that includes this uses a part of it")]
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 /// A value as the format writes it; sizes stay below 29, which need no further bytes.
@@ -58,10 +59,14 @@ enum Child {
 pub(crate) fn database(built_unix_s: u64, networks: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut nodes = vec![[Child::Nothing; 2]];
     let mut data: Vec<u8> = Vec::new();
+    // As in others' databases, equal records are one.
+    let mut places: HashMap<&[u8], usize> = HashMap::new();
     for (network, record) in networks {
         let (bits, length) = bits(network);
-        let leaf = Child::Data(data.len());
-        data.extend(record);
+        let leaf = Child::Data(*places.entry(record).or_insert_with(|| {
+            data.extend(record);
+            data.len() - record.len()
+        }));
         let mut node = 0;
         for depth in 0..length {
             let side = (bits >> (127 - depth) & 1) as usize;
