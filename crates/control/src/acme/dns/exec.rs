@@ -1,15 +1,17 @@
 //! Records written by a program: `PROGRAM ARGS… present|cleanup NAME VALUE`, without a shell.
 
+use std::io;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::process::Command;
+use tokio::io::AsyncReadExt as _;
+use tokio::process::{ChildStderr, Command};
 
 use super::{Action, DnsError};
 
 /// Most of what a failed program said that a message repeats, in bytes.
-const MAX_SAID_BYTES: usize = 300;
+const MAX_SAID_BYTES: u64 = 300;
 
 /// The program.
 #[derive(Debug)]
@@ -24,7 +26,7 @@ pub(crate) struct Exec {
 impl Exec {
     pub(super) async fn change(&self, action: Action, name: &str, value: &str) -> Result<(), DnsError> {
         let program = self.program.display();
-        let child = Command::new(&self.program)
+        let mut child = Command::new(&self.program)
             .args(&self.args)
             .args([action.name(), name, value])
             .stdin(Stdio::null())
@@ -35,17 +37,28 @@ impl Exec {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| DnsError::new(format!("{program}: {error}")))?;
-        let ended = tokio::time::timeout(self.timeout, child.wait_with_output()).await;
-        let output = ended
+        let said = child.stderr.take();
+        let ended = async { tokio::try_join!(child.wait(), beginning(said)) };
+        let (status, said) = tokio::time::timeout(self.timeout, ended)
+            .await
             .map_err(|_| DnsError::new(format!("{program}: not done in {:?}", self.timeout)))?
             .map_err(|error| DnsError::new(format!("{program}: {error}")))?;
-        if output.status.success() {
+        if status.success() {
             return Ok(());
         }
-        let said = &output.stderr[..output.stderr.len().min(MAX_SAID_BYTES)];
-        let said = String::from_utf8_lossy(said);
-        Err(DnsError::new(format!("{program}: {}: {}", output.status, said.trim().escape_debug())))
+        let said = String::from_utf8_lossy(&said);
+        Err(DnsError::new(format!("{program}: {status}: {}", said.trim().escape_debug())))
     }
+}
+
+/// The first of what a program says. The rest is read and dropped: it must not wait for a full pipe.
+async fn beginning(said: Option<ChildStderr>) -> io::Result<Vec<u8>> {
+    let mut kept = Vec::new();
+    if let Some(mut said) = said {
+        (&mut said).take(MAX_SAID_BYTES).read_to_end(&mut kept).await?;
+        tokio::io::copy(&mut said, &mut tokio::io::sink()).await?;
+    }
+    Ok(kept)
 }
 
 #[cfg(test)]
@@ -80,6 +93,9 @@ mod tests {
         let (failed, _) = run("echo no such zone >&2; exit 3", 10_000).await;
         let failed = failed.unwrap_err().to_string();
         assert!(failed.contains("exit status: 3: no such zone"), "{failed}");
+        let (talkative, _) = run("yes no | head -c 1000000 >&2; exit 4", 10_000).await;
+        let talkative = talkative.unwrap_err().to_string();
+        assert!(talkative.contains("exit status: 4: no\\nno") && talkative.len() < 1_000, "{talkative}");
         let (slow, _) = run("sleep 30", 100).await;
         assert!(slow.unwrap_err().to_string().contains("not done in 100ms"));
     }
