@@ -21,7 +21,8 @@ pub use firewall::{
 };
 pub use headers::{Cors, HeaderLine, HeaderRules, Merge, Preset, SecurityHeader, SecurityHeaders};
 pub use limits::{
-    ApiKey, AtOnce, Bandwidth, Concurrency, DEFAULT_PLAN, Delay, KeyPart, LimitAction, Limits, Plan, RateRule,
+    ApiKey, AtOnce, Bandwidth, Concurrency, DEFAULT_PLAN, Delay, KeyPart, LimitAction, Limits, MAX_RATES,
+    Plan, RateRule,
 };
 pub use mode::{Challenge, Challenged, Maintenance, Mode, Page, Spared, UnderAttack};
 pub use pool::{

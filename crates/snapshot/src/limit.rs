@@ -7,6 +7,9 @@ use std::time::Duration;
 use crate::PathMatch;
 use crate::runtime::LimitState;
 
+/// Most lists of limits that hold for one request: its plan's, the ceilings', the tenant's, the route's, an attack's.
+pub const MAX_LISTS: usize = 5;
+
 /// Everything that limits requests of one route, or those of a tenant that no route takes.
 #[derive(Debug)]
 pub struct Limits {

@@ -25,6 +25,9 @@ pub struct Plan {
     pub limits: Limits,
 }
 
+/// Most rate rules in one list. A request is counted by each rule of all the lists that apply to it.
+pub const MAX_RATES: usize = 16;
+
 /// The plan of tenants that name none.
 pub const DEFAULT_PLAN: &str = "default";
 

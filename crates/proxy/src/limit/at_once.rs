@@ -11,15 +11,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use veloflux_snapshot::limit::{AtOnce, Limits};
+use veloflux_snapshot::limit::{AtOnce, Limits, MAX_LISTS};
 use veloflux_snapshot::runtime::LimitState;
 
 use super::Tables;
 use super::limiter::update;
 use super::table::{Full, Key};
 
-/// Most limits on requests in flight that apply to one request: in all and per client, of plan, ceilings, tenant, route.
-const MAX_PLACES: usize = 8;
+/// Most limits on requests in flight that apply to one request: of each list one in all and one per client.
+const MAX_PLACES: usize = 2 * MAX_LISTS;
 
 /// Leading bits that tell IPv6 peers apart at accept: what one customer has at least (RFC 6177).
 const IPV6_PREFIX: u8 = 64;
@@ -38,7 +38,10 @@ impl<'a> Places<'a> {
     /// Takes a place of each limit; or gives the one that has none left.
     pub(crate) fn take(tables: &'a Tables, limits: &'a Limits, client: IpAddr) -> Result<Self, &'a AtOnce> {
         let mut places = Self { tables, taken: [None; MAX_PLACES] };
-        for (limit, taken) in limits.requests.iter().zip(&mut places.taken) {
+        let mut free = places.taken.iter_mut();
+        for limit in &limits.requests {
+            // A limit that finds no room here holds for nobody: it refuses.
+            let taken = free.next().ok_or(limit)?;
             let place = enter(tables, limits.tenant_mark, limit, client).ok_or(limit)?;
             *taken = Some((&limit.state, place));
         }
@@ -81,7 +84,7 @@ impl ConnectionPlace {
         Some(Held { tables: tables.clone(), tenant: "".into(), taken: vec![(limit.state.clone(), place)] })
     }
 
-    /// Takes a place of each limit, unless the connection has them already; or gives the limit that has none left.
+    /// Takes a place of each limit of which the connection has none yet; or gives the limit that has none left.
     pub(crate) fn take<'l>(
         &self,
         tables: &Arc<Tables>,
@@ -89,19 +92,32 @@ impl ConnectionPlace {
         limits: &'l Limits,
         peer: Option<IpAddr>,
     ) -> Result<(), &'l AtOnce> {
-        if self.0.borrow().as_ref().is_some_and(|held| held.tenant == *tenant) {
-            return Ok(());
+        let mut own = self.0.borrow_mut();
+        if let Some(held) = own.as_mut().filter(|held| held.tenant == *tenant) {
+            return held.take(limits, peer);
         }
         let mut held = Held { tables: tables.clone(), tenant: tenant.clone(), taken: Vec::new() };
+        held.take(limits, peer)?;
+        *own = Some(held);
+        Ok(())
+    }
+}
+
+impl Held {
+    /// A tenant's limits may be more than when the connection asked for the first time: a reload may have brought some, or
+    /// the tenant's mode may be for this request and not for those before.
+    fn take<'l>(&mut self, limits: &'l Limits, peer: Option<IpAddr>) -> Result<(), &'l AtOnce> {
         for limit in &limits.connections {
+            if self.taken.iter().any(|(state, _)| Arc::ptr_eq(state, &limit.state)) {
+                continue;
+            }
             let client = match (limit.per_client, peer) {
                 (Some(_), None) => continue,
                 (_, peer) => peer.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)),
             };
-            let place = enter(tables, limits.tenant_mark, limit, client).ok_or(limit)?;
-            held.taken.push((limit.state.clone(), place));
+            let place = enter(&self.tables, limits.tenant_mark, limit, client).ok_or(limit)?;
+            self.taken.push((limit.state.clone(), place));
         }
-        *self.0.borrow_mut() = Some(held);
         Ok(())
     }
 }
@@ -176,6 +192,48 @@ mod tests {
         let fourth = Places::take(&tables, &limits, other).unwrap();
         drop((second, third, fourth));
         assert_eq!(limits.requests[1].state.in_use.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn as_many_limits_hold_as_there_can_be() {
+        let (tables, registry) = (Tables::new(1 << 20), Registry::default());
+        let mut limits = limits(&registry);
+        let last = limits.requests.pop().unwrap();
+        let wide = |nth| AtOnce {
+            name: format!("wide{nth}").into(),
+            most: 9,
+            per_client: None,
+            state: registry.limit(&format!("t/{nth}#requests").into()),
+        };
+        limits.requests = (1..2 * MAX_LISTS).map(wide).chain([last]).collect();
+        let client = [192, 0, 2, 1].into();
+        let held: Vec<_> = (0..3).map(|_| Places::take(&tables, &limits, client).unwrap()).collect();
+        assert_eq!(&*Places::take(&tables, &limits, client).unwrap_err().name, "requests");
+        drop(held);
+        assert!(limits.requests.iter().all(|limit| limit.state.in_use.load(Relaxed) == 0));
+    }
+
+    #[test]
+    fn a_connection_takes_places_of_limits_that_come_later() {
+        let registry = Registry::default();
+        let (tables, after) = (Arc::new(Tables::new(1 << 20)), limits(&registry));
+        let mut before = limits(&registry);
+        before.connections.pop();
+        let acme: Arc<str> = "acme".into();
+        let peer = |nth| Some([192, 0, 2, nth].into());
+        let connections: Vec<_> = (0..3).map(|_| ConnectionPlace::default()).collect();
+        for (connection, nth) in connections.iter().zip(1..) {
+            connection.take(&tables, &acme, &before, peer(nth)).unwrap();
+        }
+        for _ in 0..3 {
+            connections[0].take(&tables, &acme, &after, peer(1)).unwrap();
+            connections[1].take(&tables, &acme, &after, peer(2)).unwrap();
+            let refused = connections[2].take(&tables, &acme, &after, peer(3)).unwrap_err();
+            assert_eq!(&*refused.name, "connections");
+        }
+        drop(connections);
+        assert_eq!(after.connections[1].state.in_use.load(Relaxed), 0);
+        assert_eq!(after.connections[0].state.in_use.load(Relaxed), 0);
     }
 
     #[test]

@@ -30,7 +30,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use veloflux_snapshot::limit::{AtOnce, LimitAction, Limits, RateRule};
+use veloflux_model::desired::MAX_RATES;
+use veloflux_snapshot::limit::{AtOnce, LimitAction, Limits, MAX_LISTS, RateRule};
 use veloflux_snapshot::runtime::{LimitOutcome, LimitState};
 use veloflux_snapshot::{PathMatch, Tenant};
 
@@ -179,7 +180,8 @@ async fn rates<'s, C: Client>(
     let now_ns = core.now_ns(observed.begun);
     let asked = |rule: &'s RateRule| asked(tables, limits, rule, subject, now_ns);
     let mut waiting = Waiting::default();
-    // One bit for each rule: five lists of 16 at most.
+    // One bit for each rule.
+    const { assert!(MAX_LISTS * MAX_RATES <= 128) };
     let mut charged = 0_u128;
     for (index, rule) in limits.rates.iter().enumerate() {
         if !applies(rule, subject) {

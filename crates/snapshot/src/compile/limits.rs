@@ -7,7 +7,7 @@ use veloflux_model::desired::{self, DEFAULT_PLAN};
 
 use super::route::path_match;
 use super::{Compiler, stable_hash};
-use crate::limit::{AtOnce, Bandwidth, KeyPart, LimitAction, Limits, Pace, RateRule};
+use crate::limit::{AtOnce, Bandwidth, KeyPart, LimitAction, Limits, MAX_LISTS, Pace, RateRule};
 
 /// Leading bits that tell IPv6 clients apart where nothing else is said: what one customer has at least (RFC 6177).
 const DEFAULT_IPV6_PREFIX: u8 = 64;
@@ -25,7 +25,7 @@ impl Compiler<'_> {
         let plan = tenant.plan.as_ref().map_or(DEFAULT_PLAN, |name| name.as_str());
         let plan = self.plans.iter().find(|known| known.name.as_str() == plan);
         let attack = attack.map(desired::UnderAttack::limits);
-        let lists = [
+        let lists: [Option<_>; MAX_LISTS] = [
             attack.as_ref().map(|limits| (format!("{id}/under_attack"), limits)),
             route.map(|route| (format!("{id}/route/{}", route.name), &route.limits)),
             Some((format!("{id}/tenant"), &tenant.limits)),

@@ -1,15 +1,12 @@
 //! Limits: each rule can be kept and can let something pass.
 
 use super::Check;
-use crate::desired::{ApiKey, Desired, KeyPart, Limits, RateRule, Tenant};
+use crate::desired::{ApiKey, Desired, KeyPart, Limits, MAX_RATES, RateRule, Tenant};
 use crate::located::{At, Position};
 use crate::problem::suggestion;
 
 /// Most plans of an installation.
 const MAX_PLANS: usize = 1_000;
-
-/// Most rate rules in one list. Up to four lists apply to a request, and it is counted by each of their rules.
-const MAX_RATES: usize = 16;
 
 /// Most parts of a rule's key, methods and kinds of parts included.
 const MAX_KEY_PARTS: usize = 8;
