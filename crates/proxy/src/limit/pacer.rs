@@ -16,9 +16,6 @@ use veloflux_snapshot::runtime::LimitState;
 
 use super::limiter::update;
 
-/// Most limits on bandwidth that apply to one response: of plan, ceilings, tenant, route.
-const MAX_LANES: usize = 4;
-
 /// Longest piece that is reserved at once, in bytes.
 const MAX_PIECE: u64 = 16 * 1024;
 
@@ -31,7 +28,7 @@ const AHEAD: u64 = 8;
 /// The turns of one response.
 #[derive(Debug)]
 pub(crate) struct Pacer {
-    lanes: [Option<Lane>; MAX_LANES],
+    lanes: Box<[Lane]>,
     /// Most bytes of a piece.
     piece: usize,
     /// Bytes that may be sent now.
@@ -57,10 +54,9 @@ impl Pacer {
     /// A response under `limits`; `None`: it may be as fast as it can. `epoch` is the process clock's zero.
     pub(crate) fn new(limits: &Limits, epoch: Instant) -> Option<Self> {
         let slowest = limits.bandwidth.iter().map(|limit| limit.bytes_per_s).min()?;
-        let mut given = limits.bandwidth.iter();
         let lane = |limit: &Bandwidth| Lane { bytes_per_s: limit.bytes_per_s, state: limit.state.clone() };
         Some(Self {
-            lanes: std::array::from_fn(|_| given.next().map(lane)),
+            lanes: limits.bandwidth.iter().map(lane).collect(),
             piece: (slowest / AHEAD).clamp(MIN_PIECE, MAX_PIECE) as usize,
             credit: 0,
             waiting: None,
@@ -104,7 +100,7 @@ impl Pacer {
     /// Reserves the next `bytes` of every limit; gives how long it is until the last of them lets them pass.
     fn reserve(&self, bytes: usize, now: Instant) -> Duration {
         let now_ns = now.saturating_duration_since(self.epoch).as_nanos() as u64;
-        let wait_ns = self.lanes.iter().flatten().map(|lane| {
+        let wait_ns = self.lanes.iter().map(|lane| {
             let takes_ns = (bytes as u64 * 1_000_000_000).div_ceil(lane.bytes_per_s);
             let ahead_ns = update(&lane.state.tat_ns, |tat_ns| {
                 let next = tat_ns.max(now_ns) + takes_ns;
@@ -120,6 +116,7 @@ impl Pacer {
 mod tests {
     use std::future::poll_fn;
 
+    use veloflux_snapshot::limit::MAX_LISTS;
     use veloflux_snapshot::runtime::Registry;
 
     use super::*;
@@ -151,7 +148,9 @@ mod tests {
     async fn what_is_sent_is_the_slowest_limit_and_an_eighth_of_a_second() {
         let registry = Registry::default();
         for rate in [1_024, 100_000, 50_000_000] {
-            let limits = limits(&registry, &[rate * 3, rate]);
+            // As many as there can be, the slowest last.
+            let rates: Vec<u64> = (2..=MAX_LISTS as u64).map(|nth| rate * nth).chain([rate]).collect();
+            let limits = limits(&registry, &rates);
             let begun = Instant::now();
             let pacer = Pacer::new(&limits, begun - Duration::from_secs(9)).unwrap();
             send(pacer, 4 * rate as usize).await;
