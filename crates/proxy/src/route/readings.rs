@@ -21,6 +21,10 @@ pub(crate) fn other_readings(path: &[u8]) -> Vec<Vec<u8>> {
         return Vec::new();
     }
     let path = decode_unreserved(path);
+    if !has_separators(&path) {
+        // An escape of something else, as `%20`: every reading is the normal form.
+        return Vec::new();
+    }
     let normal = resolve_dots(&path);
     let mut readings = Vec::new();
     for lenience in 1..=ALL {
@@ -31,6 +35,14 @@ pub(crate) fn other_readings(path: &[u8]) -> Vec<Vec<u8>> {
         }
     }
     readings
+}
+
+/// Whether anything in `path`, in which unreserved characters are decoded, is read in several ways.
+fn has_separators(path: &[u8]) -> bool {
+    let is_escaped = |at: usize| matches!(path.get(at..at + 3), Some(b"%2F" | b"%5C" | b"%3B"));
+    memchr::memchr2(b';', b'\\', path).is_some()
+        || memchr::memmem::find(path, b"//").is_some()
+        || memchr::memchr_iter(b'%', path).any(is_escaped)
 }
 
 /// Reads `path`, in which unreserved characters are decoded.
@@ -111,6 +123,16 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn no_shortcut_hides_a_reading(path in "/[a.;%2eEfFcC35bB\\\\/-]{0,16}") {
+            let normal = normal_path(path.as_bytes());
+            let found = other_readings(path.as_bytes());
+            for lenience in 1..=ALL {
+                let reading = read(decode_unreserved(path.as_bytes()), lenience);
+                proptest::prop_assert!(reading == *normal || found.contains(&reading), "{lenience}");
+            }
+        }
+
         #[test]
         fn readings_are_paths_of_their_own(path in "/[a.;%2eEfFcC5\\\\/-]{0,24}") {
             let normal = normal_path(path.as_bytes()).into_owned();
